@@ -1,0 +1,1 @@
+"""Why a call failed: one module a family of rules, and `decide` for their order."""

@@ -1,0 +1,62 @@
+"""Is a failed call an alarm? One table, by cause, call and errno.
+
+`refused`: a rule, policy or limit said no. `failed`: the call could never work. `probe`: what healthy programs do
+to find out what they may; recorded and counted, never shouted.
+"""
+
+from __future__ import annotations
+
+from wxtrace.model import flags as f
+from wxtrace.model.calls import Request
+from wxtrace.model.event import FAILED, PROBE, REFUSED
+
+__all__ = ["outcome_of_failure"]
+
+_NEVER_COULD_WORK = ("argument.",)
+_CAUSES = {
+    "fd.bad": FAILED,
+    "fd.not-mappable": FAILED,
+    "fd.offset-overflow": FAILED,
+    "address.unmapped": FAILED,
+    "address.no-room": PROBE,
+    "address.occupied": PROBE,
+    "limit.hugepages": PROBE,
+    "memfd.flags": PROBE,
+}
+_FEATURE_TESTS = frozenset(
+    {
+        "prctl",
+        "arch_prctl",
+        "seccomp",
+        "ptrace",
+        "pkey_alloc",
+        "pkey_free",
+        "memfd_secret",
+        "map_shadow_stack",
+        "process_madvise",
+        "io_setup",
+        "io_destroy",
+        "clone",
+        "clone3",
+        "fork",
+        "vfork",
+    }
+)
+"""Calls whose failure takes no memory or protection away from anybody."""
+
+
+def outcome_of_failure(cause: str, request: Request, errno: str) -> str:
+    """`refused`, `failed` or `probe` for a call that did not succeed."""
+    if cause.startswith(_NEVER_COULD_WORK):
+        return FAILED
+    known = _CAUSES.get(cause)
+    if known is not None:
+        return known
+    if request.name in _FEATURE_TESTS or errno == "ENOSYS":
+        return PROBE
+    if request.name == "madvise" and cause != "mseal":
+        return PROBE
+    if cause == "limit.overcommit" and request.name == "mmap" and not (request.prot or 0) & f.PROT_EXEC:
+        # Asking for more than there is and taking less is how allocators size themselves.
+        return PROBE
+    return REFUSED

@@ -1,0 +1,69 @@
+"""Who lives in the story: processes with their images and threads, tasks, and the spaces they share."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Tuple
+
+from wxtrace.model.causes.base import Installed
+from wxtrace.model.event import Event
+from wxtrace.model.facts import Image, SignalStop
+from wxtrace.model.space import AddressSpace
+
+__all__ = ["Pending", "Process", "SpaceState", "TaskState"]
+
+
+class SpaceState:
+    """An address space with what belongs to the mm beside its map."""
+
+    def __init__(self, space: AddressSpace, parent: Optional[int], forked_at: Optional[int]) -> None:
+        self.space = space
+        self.parent = parent
+        self.forked_at = forked_at
+        self.users = 0
+        # PR_SET_MDWE belongs to the mm: its bits (None when unknown), and the event that set them.
+        self.mdwe: Optional[int] = None
+        self.mdwe_by: Optional[int] = None
+
+
+class Pending:
+    """A refused call, or a fault, whose end for the program is not known yet."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self.related: List[int] = []
+        self.later_calls = 0
+        self.faulted = False
+
+
+class Process:
+    """One thread group, over all its execs."""
+
+    def __init__(self, id: int, pid: int, parent: Optional[int]) -> None:
+        self.id = id
+        self.pid = pid
+        self.parent = parent
+        self.spaces: List[int] = []
+        self.images: List[Tuple[int, Image]] = []
+        self.threads: List[int] = []
+        self.mode = "accelerated"
+        self.exit_code: Optional[int] = None
+        self.exit_signal: Optional[int] = None
+        self.ended = False
+        self.let_go = False
+        self.pending: Dict[int, Pending] = {}
+        self.last_fault: Optional[SignalStop] = None
+
+    @property
+    def comm(self) -> str:
+        """The name of the current image."""
+        return self.images[-1][1].comm if self.images else ""
+
+
+class TaskState:
+    """One thread."""
+
+    def __init__(self, tid: int, process: Process, state: SpaceState) -> None:
+        self.tid = tid
+        self.process = process
+        self.state = state
+        self.filters: Tuple[Installed, ...] = ()
