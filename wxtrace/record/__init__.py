@@ -1,0 +1,1 @@
+"""Journals and timelines: what a run leaves behind, and how it is read again."""

@@ -1,0 +1,208 @@
+"""The journal: every fact of a run, append-only, framed and checksummed.
+
+    file    "WXTRACE-JOURNAL/1\\n" frame*
+    frame   length (u32) crc32 (u32) payload
+    payload entry*
+    entry   "C" call (71 bytes) | "J" length (u32) JSON of record/codec.py
+
+Written in batches, one frame a batch. A journal cut anywhere opens up to its last whole frame, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from typing import Any, BinaryIO, Iterator, List, Optional, Union
+
+from wxtrace.errors import RecordError
+from wxtrace.model.facts import Call, Lost
+from wxtrace.record.codec import fact_from_json, fact_to_json
+
+__all__ = ["MAGIC", "JournalReader", "JournalWriter"]
+
+MAGIC = b"WXTRACE-JOURNAL/1\n"
+MAX_FRAME = 64 << 20
+"""Bytes; a longer length field is damage, not data."""
+
+DEFAULT_LIMIT = 1 << 30
+"""Bytes of a running journal from which ordinary calls are counted and not kept."""
+
+_HEADER = struct.Struct("<II")
+# flags, number, tid, t_ns, result, six arguments. Flags: bit 0 ABI, bits 1-2 who decided, bit 3 never returned.
+_CALL = struct.Struct("<BHiQq6Q")
+_SIZE = struct.Struct("<I")
+_CALL_TAG, _JSON_TAG = b"C", b"J"
+
+
+class JournalWriter:
+    """Collects entries and appends them as frames. Never raises on a full disk: see `failure`."""
+
+    def __init__(self, fd: int, limit: int = DEFAULT_LIMIT) -> None:
+        self.failure: Optional[OSError] = None
+        self._fd = fd
+        self._limit = limit
+        self._written = 0
+        self._dropped = 0
+        self._entries: List[bytes] = []
+        self._raw_write(MAGIC)
+
+    @property
+    def pending(self) -> bool:
+        """Whether entries wait to be written."""
+        return bool(self._entries)
+
+    def call(self, call: Call, keep: bool = False) -> None:
+        """Add one call. `keep` for those that a full journal may not drop."""
+        if self._written > self._limit and not keep:
+            self._dropped += 1
+            return
+        tid, t_ns, abi, number, args, result, decided = call
+        flags = abi | decided << 1
+        if result is None:
+            flags |= 8
+            result = 0
+        elif result >= 1 << 63:
+            result -= 1 << 64
+            flags |= 16
+        self._entries.append(_CALL_TAG + _CALL.pack(flags, number, tid, t_ns, result, *args))
+
+    def fact(self, fact: Any) -> None:
+        """Add one fact that is not a call."""
+        text = json.dumps(fact_to_json(fact), separators=(",", ":")).encode("ascii")
+        self._entries.append(_JSON_TAG + _SIZE.pack(len(text)) + text)
+
+    def take_dropped(self) -> int:
+        """How many calls were dropped since this was last asked."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
+
+    def flush(self) -> None:
+        """Write what waits: one frame, or more where one would be longer than a reader takes."""
+        batch: List[bytes] = []
+        size = 0
+        for entry in self._entries:
+            if size + len(entry) > MAX_FRAME and batch:
+                self._write_frame(batch)
+                batch, size = [], 0
+            batch.append(entry)
+            size += len(entry)
+        if batch:
+            self._write_frame(batch)
+        self._entries.clear()
+
+    def _write_frame(self, entries: List[bytes]) -> None:
+        payload = b"".join(entries)
+        self._raw_write(_HEADER.pack(len(payload), zlib.crc32(payload)) + payload)
+
+    def _raw_write(self, data: bytes) -> None:
+        if self.failure is not None:
+            return
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.write(self._fd, view)
+                self._written += written
+                view = view[written:]
+        except OSError as error:
+            self.failure = error
+
+
+class JournalReader:
+    """Reads facts from a journal, finished or still being written.
+
+    `available` raises RecordError on what is no journal and on damage; `all` only on what is no journal.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        self._name = name
+        self._buffer = b""
+        self._position = 0
+        self._opened = False
+        self._damage: Optional[str] = None
+
+    def available(self) -> Iterator[Union[Call, Any]]:
+        """Every fact in the whole frames that are there now; call again when the file has grown."""
+        while True:
+            payload = self._frame()
+            if payload is None:
+                return
+            yield from self._entries(payload)
+
+    def all(self) -> Iterator[Union[Call, Any]]:
+        """Every fact of a finished journal up to where it is cut or damaged, and then a `Lost` that says where."""
+        try:
+            yield from self.available()
+        except RecordError:
+            if self._damage is None:
+                raise
+            yield Lost("the journal is " + self._damage)
+            return
+        if not self._opened:
+            raise RecordError("%s is not a wxtrace journal" % self._name)
+        if self._buffer:
+            yield Lost("the journal ends in the middle of a frame, after byte %d" % self._position)
+
+    def _need(self, size: int) -> bool:
+        while len(self._buffer) < size:
+            chunk = self._file.read(max(size - len(self._buffer), 1 << 16))
+            if not chunk:
+                return False
+            self._buffer += chunk
+        return True
+
+    def _take(self, size: int) -> bytes:
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        self._position += size
+        return taken
+
+    def _frame(self) -> Optional[bytes]:
+        if not self._opened:
+            if not self._need(len(MAGIC)):
+                return None
+            if self._take(len(MAGIC)) != MAGIC:
+                raise RecordError("%s is not a wxtrace journal (or one of a newer version)" % self._name)
+            self._opened = True
+        if not self._need(_HEADER.size):
+            return None
+        length, checksum = _HEADER.unpack_from(self._buffer)
+        if length > MAX_FRAME:
+            raise self._damaged("at byte %d: a frame of %d bytes" % (self._position, length))
+        if not self._need(_HEADER.size + length):
+            return None
+        payload = self._take(_HEADER.size + length)[_HEADER.size :]
+        if zlib.crc32(payload) != checksum:
+            raise self._damaged("before byte %d: a checksum differs" % self._position)
+        return payload
+
+    def _damaged(self, what: str) -> RecordError:
+        self._damage = "damaged " + what
+        return RecordError("%s is %s" % (self._name, self._damage))
+
+    def _entries(self, payload: bytes) -> Iterator[Union[Call, Any]]:
+        at = 0
+        size = len(payload)
+        try:
+            while at < size:
+                tag = payload[at : at + 1]
+                at += 1
+                if tag == _CALL_TAG:
+                    flags, number, tid, t_ns, result, *args = _CALL.unpack_from(payload, at)
+                    at += _CALL.size
+                    if flags & 8:
+                        result = None
+                    elif flags & 16:
+                        result += 1 << 64
+                    yield Call(tid, t_ns, flags & 1, number, tuple(args), result, flags >> 1 & 3)
+                elif tag == _JSON_TAG:
+                    (length,) = _SIZE.unpack_from(payload, at)
+                    at += _SIZE.size
+                    text = payload[at : at + length]
+                    at += length
+                    yield fact_from_json(json.loads(text))
+                else:
+                    raise RecordError("an entry of unknown kind")
+        except (struct.error, ValueError, RecursionError, RecordError) as error:
+            raise self._damaged("before byte %d: %s" % (self._position, error)) from None

@@ -1,0 +1,295 @@
+"""The timeline: one run as JSON, by the contract `wxtrace-timeline/1` (timeline-1.schema.json).
+
+Written in one pass over the facts. Events go to the file as they come; the few that may still be amended (refused
+calls, faults) leave their place in a spool and are put in at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from importlib import resources
+from typing import Any, Callable, Dict, Iterable, List, Optional, TextIO, Tuple
+
+from wxtrace.errors import RecordError
+from wxtrace.model import facts
+from wxtrace.model.abi import ABI_NAMES
+from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
+from wxtrace.model.event import REFUSED, Amendment, Event
+from wxtrace.model.processes import Process
+from wxtrace.model.region import Region
+from wxtrace.model.story import Story, signal_name
+
+__all__ = ["SCHEMA_ID", "schema_text", "write_timeline"]
+
+SCHEMA_ID = "wxtrace-timeline/1"
+_PROGRESS_EVERY = 20000
+
+
+def schema_text() -> str:
+    """The JSON Schema of the contract."""
+    return resources.read_text("wxtrace.record", "timeline-1.schema.json")
+
+
+def write_timeline(entries: Iterable[Any], out: TextIO, progress: Optional[Callable[[int], None]] = None) -> Story:
+    """Tell the story of `entries` to `out` as one JSON object. `progress` hears how many events were written."""
+    with tempfile.TemporaryFile("w+", encoding="ascii") as spool:
+        return _Writer(spool, progress).write(entries, out)
+
+
+class _Writer:
+    def __init__(self, spool: Any, progress: Optional[Callable[[int], None]]) -> None:
+        self._spool = spool
+        self._progress = progress
+        self._regions: List[Region] = []
+        self._story = Story(self._regions.append)
+        self._open: Dict[int, Tuple[int, int, Event]] = {}
+        self._amended: Dict[int, Amendment] = {}
+        self._notes: List[Dict[str, str]] = []
+        self._outcomes: Counter[str] = Counter()
+        self._causes: Counter[str] = Counter()
+
+    def write(self, entries: Iterable[Any], out: TextIO) -> Story:
+        story = self._story
+        for entry in entries:
+            for shown in story.feed(entry):
+                self._show(shown)
+        for shown in story.finish():
+            self._show(shown)
+        out.write(_members(self._head())[:-1])
+        out.write(',\n"events":[')
+        self._copy_events(out)
+        out.write("\n],\n")
+        out.write(_members({"summary": self._summary()})[1:])
+        out.write("\n")
+        return story
+
+    def _show(self, shown: Any) -> None:
+        if isinstance(shown, Event):
+            self._event(shown)
+        elif isinstance(shown, Amendment):
+            self._amended[shown.n] = shown
+        elif isinstance(shown, facts.Note):
+            self._notes.append({"kind": shown.kind, "text": shown.text})
+        elif isinstance(shown, facts.Mismatch):
+            text = "after %s in thread %d the map and /proc/PID/maps differed" % (shown.call, shown.tid)
+            self._notes.append({"kind": "mismatch", "text": text})
+
+    def _event(self, event: Event) -> None:
+        self._outcomes[event.outcome] += 1
+        if event.outcome == REFUSED and event.diagnosis is not None:
+            self._causes[event.diagnosis.cause] += 1
+        total = sum(self._outcomes.values())
+        text = ("," if total > 1 else "") + "\n" + self._event_text(event, None)
+        if event.diagnosis is not None:
+            position = self._spool.tell()
+            self._open[event.n] = (position, len(text), event)
+        self._spool.write(text)
+        if self._progress is not None and total % _PROGRESS_EVERY == 0:
+            self._progress(total)
+
+    def _copy_events(self, out: TextIO) -> None:
+        spool = self._spool
+        at = 0
+        for n, (position, length, event) in sorted(self._open.items()):
+            if n not in self._amended:
+                continue
+            spool.seek(at)
+            _copy(spool, out, position - at)
+            comma = spool.read(length)[:1] == ","
+            out.write(("," if comma else "") + "\n" + self._event_text(event, self._amended[n]))
+            at = position + length
+        spool.seek(at)
+        shutil.copyfileobj(spool, out, 1 << 20)
+
+    def _event_text(self, event: Event, amendment: Optional[Amendment]) -> str:
+        call = event.call
+        if call is not None:
+            abi = ABI_NAMES[call.abi]
+            args = symbolic_args(call.abi, call.number, call.args)
+            raw = [hex(value) for value in call.args]
+        else:
+            args, raw = {key: _argument(value) for key, value in (event.details or {}).items()}, []
+            abi = self._abi_of(event)
+        result: Any = event.result
+        if result is not None and event.name in RETURNS_ADDRESS:
+            result = hex(result)
+        return json.dumps(
+            {
+                "n": event.n,
+                "t_ns": event.t_ns,
+                "proc": event.proc,
+                "pid": event.pid,
+                "tid": event.tid,
+                "space": event.space,
+                "call": event.name,
+                "abi": abi,
+                "args": args,
+                "raw": raw,
+                "result": result,
+                "errno": event.errno,
+                "outcome": event.outcome,
+                "touched": [
+                    {
+                        "region": part.region,
+                        "start": hex(part.start),
+                        "end": hex(part.end),
+                        "before": part.before,
+                        "asked": part.asked,
+                        "after": part.after,
+                        "provenance": part.provenance,
+                        "sealed_by": part.sealed_by,
+                    }
+                    for part in event.touched
+                ],
+                "diagnosis": _diagnosis(event, amendment),
+                "stack": None,
+            },
+            separators=(",", ":"),
+        )
+
+    def _abi_of(self, event: Event) -> str:
+        images = self._story.processes[event.proc - 1].images
+        return images[-1][1].abi if images else ABI_NAMES[0]
+
+    def _head(self) -> Dict[str, Any]:
+        story = self._story
+        run = story.run
+        if run is None:
+            raise RecordError("the journal holds no run: it ends before the program was started")
+        host = run.host
+        selinux = None
+        if host.selinux_enforcing is not None:
+            selinux = {"enforcing": host.selinux_enforcing, "booleans": host.selinux_booleans}
+        return {
+            "schema": SCHEMA_ID,
+            "tool": {"name": "wxtrace", "version": run.tool_version},
+            "host": {
+                "kernel": host.kernel,
+                "machine": host.machine,
+                "page_size": host.page_size,
+                "lsm": host.lsm,
+                "selinux": selinux,
+                "sysctl": host.sysctl,
+            },
+            "command": {
+                "argv": run.argv,
+                "cwd": run.cwd,
+                "started": run.started,
+                "duration_ns": story.duration_ns,
+                "exit": _exit(story.processes[0]) if story.processes else None,
+            },
+            "processes": [_process(process) for process in story.processes],
+            "spaces": [
+                {"id": state.space.id, "parent": state.parent, "forked_at": state.forked_at} for state in story.spaces
+            ],
+            "regions": [_region(region) for region in self._regions],
+            "notes": self._notes,
+            "incomplete": story.lost,
+        }
+
+    def _summary(self) -> Dict[str, Any]:
+        story = self._story
+        verified = story.run is not None and story.run.verify
+        return {
+            "events": sum(self._outcomes.values()),
+            "outcomes": dict(self._outcomes),
+            "by_cause": dict(self._causes),
+            "processes": len(story.processes),
+            "verify": {"checked": story.checked, "mismatches": story.mismatches} if verified else None,
+        }
+
+
+def _members(value: Dict[str, Any]) -> str:
+    """One member a line; lists of records one record a line."""
+    lines = []
+    for key, item in value.items():
+        if isinstance(item, list) and item and isinstance(item[0], dict):
+            text = "[\n" + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in item) + "\n]"
+        else:
+            text = json.dumps(item)
+        lines.append("%s:%s" % (json.dumps(key), text))
+    return "{" + ",\n".join(lines) + "}"
+
+
+def _copy(source: Any, out: TextIO, length: int) -> None:
+    while length > 0:
+        part = source.read(min(length, 1 << 20))
+        if not part:
+            return
+        out.write(part)
+        length -= len(part)
+
+
+def _argument(value: Any) -> Any:
+    """Details hold lists (argv); the contract's args are text or numbers."""
+    if isinstance(value, list):
+        return " ".join(value)
+    return "" if value is None else value
+
+
+def _exit(process: Process) -> Optional[Dict[str, Any]]:
+    if not process.ended or process.let_go:
+        return None
+    if process.exit_signal is not None:
+        return {"signal": signal_name(process.exit_signal)}
+    return {"code": process.exit_code}
+
+
+def _process(process: Process) -> Dict[str, Any]:
+    return {
+        "proc": process.id,
+        "pid": process.pid,
+        "parent": process.parent,
+        "space": process.spaces,
+        "images": [
+            {"n": n, "exe": image.exe, "argv": image.argv, "comm": image.comm, "abi": image.abi}
+            for n, image in process.images
+        ],
+        "threads": process.threads,
+        "exit": _exit(process),
+        "mode": process.mode,
+    }
+
+
+def _region(region: Region) -> Dict[str, Any]:
+    backing = region.backing
+    return {
+        "id": region.id,
+        "space": region.space,
+        "start": hex(region.start),
+        "end": hex(region.end),
+        "provenance": region.provenance,
+        "backing": None
+        if backing is None
+        else {
+            "path": backing.path,
+            "dev": backing.dev,
+            "inode": backing.inode,
+            "offset": backing.offset,
+            "deleted": backing.deleted,
+        },
+        "created_by": region.created_by,
+        "inferred": region.inferred,
+        "exec_origin": None,
+    }
+
+
+def _diagnosis(event: Event, amendment: Optional[Amendment]) -> Optional[Dict[str, Any]]:
+    diagnosis = event.diagnosis
+    if diagnosis is None:
+        return None
+    partial = diagnosis.partial
+    return {
+        "cause": diagnosis.cause,
+        "refused_by": diagnosis.refused_by,
+        "confidence": diagnosis.confidence,
+        "summary": diagnosis.summary,
+        "evidence": [{"fact": evidence.fact, "source": evidence.source} for evidence in diagnosis.evidence],
+        "fixes": [{"for": fix.audience, "text": fix.text, "command": fix.command} for fix in diagnosis.fixes],
+        "partial": None if partial is None else {"changed_pages": partial.changed_pages, "pages": partial.pages},
+        "aftermath": amendment.aftermath if amendment is not None else "unknown",
+        "related": list(amendment.related) if amendment is not None else [],
+    }
