@@ -1,0 +1,53 @@
+"""Attaching to a running process with all its threads."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from wxtrace.live import ptrace
+from wxtrace.live.lifecycle import Lifecycle
+from wxtrace.live.procfs import threads_of
+from wxtrace.live.task import Space, Task
+from wxtrace.live.tracer import Tracer
+
+__all__ = ["seize_all"]
+
+
+def seize_all(tracer: Tracer, lifecycle: Lifecycle, pid: int) -> None:
+    """Seize every thread, bring all to a standstill, read the map, let them run.
+
+    Raises ProcessLookupError when there is no such process, PermissionError when ptrace may not.
+    """
+    seized: Dict[int, Task] = {}
+    space: Space = lifecycle.new_space()
+    while True:
+        try:
+            fresh = [tid for tid in threads_of(pid) if tid not in seized]
+        except FileNotFoundError:
+            raise ProcessLookupError(pid) from None
+        if not fresh:
+            break
+        for tid in fresh:
+            try:
+                ptrace.request(ptrace.PTRACE_SEIZE, tid, 0, ptrace.OPTIONS)
+            except ptrace.TaskGone:
+                continue
+            except PermissionError:
+                # A thread born of one already seized is ours without asking.
+                if not seized:
+                    raise
+            task = lifecycle.add(tid, pid, "attach", space)
+            task.full = True
+            seized[tid] = task
+    if not seized:
+        raise ProcessLookupError(pid)
+
+    def seed() -> None:
+        leader = lifecycle.tasks.get(pid) or next(iter(lifecycle.tasks.values()), None)
+        if leader is not None:
+            lifecycle.seed(leader, "attach")
+            for task in lifecycle.tasks.values():
+                task.personality = leader.personality
+                task.recording = True
+
+    tracer.hold_all(seed)

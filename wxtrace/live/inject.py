@@ -1,0 +1,60 @@
+"""Asking a stopped thread a question only it can answer: prctl(PR_GET_MDWE).
+
+Done at a syscall-exit stop, by running the system-call instruction just executed once more with other registers
+and all signals blocked; nothing is written to memory. Never done where a foreign filter could answer or kill.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Optional
+
+from wxtrace.live import ptrace
+from wxtrace.live.procfs import read_memory
+from wxtrace.live.x86 import injected_call, syscall_instruction
+from wxtrace.model.abi import CALL_NUMBERS
+
+__all__ = ["query_mdwe"]
+
+_PR_GET_MDWE = 66
+
+
+def query_mdwe(tid: int) -> Optional[int]:
+    """PR_GET_MDWE of a thread at its syscall-exit stop; None when it could not be asked."""
+    try:
+        regs = ptrace.registers(tid)
+        code = read_memory(tid, regs.rip - 2, 2)
+        abi = None if code is None else syscall_instruction(code)
+        if abi is None:
+            return None
+        mask = ptrace.signal_mask(tid)
+        ptrace.set_signal_mask(tid, (1 << 64) - 1)
+        try:
+            ptrace.set_registers(tid, injected_call(regs, abi, CALL_NUMBERS[abi]["prctl"], (_PR_GET_MDWE, 0, 0, 0, 0)))
+            result = _run_to_exit(tid)
+        finally:
+            ptrace.set_registers(tid, regs)
+            ptrace.set_signal_mask(tid, mask)
+    except (ptrace.TaskGone, ptrace.PtraceError, OSError):
+        return None
+    return result if result is not None and 0 <= result <= 3 else None
+
+
+def _run_to_exit(tid: int) -> Optional[int]:
+    """Through the entry stop to the exit stop. None when something else stopped the thread first."""
+    for op in (ptrace.OP_ENTRY, ptrace.OP_EXIT):
+        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+        # WNOWAIT: a death is left for the main loop to reap.
+        state = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | ptrace.WALL)
+        if state is None or state.si_code != os.CLD_TRAPPED:
+            raise ptrace.TaskGone(tid)
+        _, status = os.waitpid(tid, ptrace.WALL)
+        if status != ptrace.SYSCALL_STOP:
+            if os.WSTOPSIG(status) == signal.SIGSTOP and status >> 16 == 0:
+                # The one signal no mask holds back: it will come again once the thread runs.
+                ptrace.send_signal(tid, signal.SIGSTOP)
+            return None
+        if ptrace.syscall_info(tid).op != op:
+            return None
+    return ptrace.syscall_info(tid).result

@@ -1,0 +1,92 @@
+"""Starting the target: a child that waits to be seized, installs the filter and executes the program.
+
+It keeps everything it inherits as it was (descriptors, terminal, process group, limits, umask, the very bytes of
+the environment), so that the program runs as if we were not there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+from typing import List, NamedTuple, NoReturn, Optional
+
+from wxtrace.live import seccomp
+
+__all__ = ["Launched", "failure_of", "launch"]
+
+_FAILURE = struct.Struct("<iB")
+_IN_EXEC, _IN_FILTER = 0, 1
+
+
+class Launched(NamedTuple):
+    """A child that stands before exec. `go` lets it run; `failure` ends without data once exec has worked."""
+
+    pid: int
+    go: int
+    failure: int
+
+
+def launch(path: bytes, argv: List[bytes], use_filter: bool) -> Launched:
+    """Fork the child. It does nothing until one byte is written to `go`."""
+    environment = _original_environment()
+    go_read, go_write = os.pipe()
+    failure_read, failure_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(go_write)
+        os.close(failure_read)
+        _become(path, argv, environment, use_filter, go_read, failure_write)
+    os.close(go_read)
+    os.close(failure_write)
+    return Launched(pid, go_write, failure_read)
+
+
+def failure_of(launched: Launched) -> Optional[tuple[int, bool]]:
+    """(errno, whether the filter was the culprit) when the program could not be started; None when it was."""
+    data = os.read(launched.failure, _FAILURE.size)
+    if len(data) < _FAILURE.size:
+        return None
+    number, where = _FAILURE.unpack(data)
+    return number, where == _IN_FILTER
+
+
+def _become(
+    path: bytes, argv: List[bytes], environment: List[bytes], use_filter: bool, go: int, failure: int
+) -> NoReturn:
+    stage = _IN_FILTER
+    try:
+        if not os.read(go, 1):
+            os._exit(125)
+        # Python ignores these two at its start; a C program expects them as they were.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        if use_filter:
+            seccomp.install()
+        stage = _IN_EXEC
+        _execve(path, argv, environment)
+    except OSError as error:
+        os.write(failure, _FAILURE.pack(error.errno or 0, stage))
+    finally:
+        os._exit(127)
+
+
+def _execve(path: bytes, argv: List[bytes], environment: List[bytes]) -> NoReturn:
+    """execve with the environment as a list: os.execve would lose entries without `=` and doubled names."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    words = (ctypes.c_char_p * (len(argv) + 1))(*argv)
+    pairs = (ctypes.c_char_p * (len(environment) + 1))(*environment)
+    libc.execve(ctypes.c_char_p(path), words, pairs)
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number))
+
+
+def _original_environment() -> List[bytes]:
+    """What we were started with; os.environ may hold more (PEP 538 sets LC_CTYPE in a C locale)."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            data = file.read()
+    except OSError:
+        return [b"%s=%s" % pair for pair in os.environb.items()]
+    return data[:-1].split(b"\0") if data else []

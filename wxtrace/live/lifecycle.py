@@ -1,0 +1,185 @@
+"""Tasks and address spaces coming and going: fork, clone, exec, exit, group stops, being let go."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Any, Callable, Dict, List, Optional
+
+from wxtrace.decoders import DecodeError
+from wxtrace.decoders.proctext import Stat, parse_stat, parse_status
+from wxtrace.live import ptrace
+from wxtrace.live.procfs import read_link, read_memory, read_proc
+from wxtrace.live.recorder import Recorder
+from wxtrace.live.task import Space, Task
+from wxtrace.live.traced import name_of
+from wxtrace.model.abi import ABI_NAMES, I386, X86_64
+from wxtrace.model.facts import Image, Seeded, TaskExited, TaskStarted
+
+__all__ = ["Lifecycle"]
+
+_CLONE_VM, _CLONE_VFORK, _CLONE_THREAD = 0x100, 0x4000, 0x10000
+_ELFCLASS32 = 1
+MOST_ARGUMENTS = 1 << 16
+"""Bytes of a command line that are kept."""
+
+
+class Lifecycle:
+    """Keeps `tasks`, and writes every change of it down."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.tasks: Dict[int, Task] = {}
+        self.main: Optional[int] = None
+        self.before_end: Optional[Callable[[], None]] = None
+        self._recorder = recorder
+        self._spaces = 0
+
+    def add(self, tid: int, pid: int, how: str, space: Optional[Space] = None) -> Task:
+        """The first task of the run, or one found at attach."""
+        task = Task(tid, pid, space or self.new_space())
+        task.space.users += 1
+        self.tasks[tid] = task
+        if self.main is None:
+            self.main = pid
+        self._recorder.fact(TaskStarted(tid, self._recorder.now(), pid, task.space.id, how))
+        return task
+
+    def new_space(self) -> Space:
+        """A space with an id of its own."""
+        self._spaces += 1
+        return Space(self._spaces)
+
+    def born(self, parent: Task, event: int, tid: int) -> Task:
+        """The child of a fork, vfork or clone; it inherits mode, filter and personality."""
+        flags, stack = self._clone_arguments(parent, event, tid)
+        pid = parent.pid if flags & _CLONE_THREAD else tid
+        space = parent.space if flags & _CLONE_VM else self.new_space()
+        space.users += 1
+        space.brk = parent.space.brk
+        child = Task(tid, pid, space)
+        child.full = parent.full
+        child.filtered = parent.filtered
+        child.personality = parent.personality
+        child.recording = parent.recording
+        self.tasks[tid] = child
+        how = "vfork" if flags & _CLONE_VFORK else "clone" if flags & (_CLONE_VM | _CLONE_THREAD) else "fork"
+        self._recorder.fact(TaskStarted(tid, self._recorder.now(), pid, space.id, how, parent.tid, flags, stack))
+        return child
+
+    def _clone_arguments(self, parent: Task, event: int, child: int) -> tuple[int, Optional[int]]:
+        """Clone flags and the child's stack pointer, from the call in flight."""
+        name = name_of(parent.info[0], parent.info[1]) if parent.info is not None else ""
+        if parent.info is not None and name == "clone":
+            return parent.info[2][0], parent.info[2][1] or None
+        if parent.info is not None and name == "clone3":
+            # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, …
+            block = read_memory(parent.tid, parent.info[2][0], 56)
+            if block is not None:
+                flags, _, _, _, _, stack, size = struct.unpack("<7Q", block)
+                return flags, (stack + size) or None
+        if event == ptrace.EVENT_VFORK:
+            return _CLONE_VM | _CLONE_VFORK, None
+        if event == ptrace.EVENT_FORK:
+            return 0, None
+        group = parse_status(read_proc(child, "status", 65536)).get("Tgid")
+        return (_CLONE_VM | _CLONE_THREAD if group == str(parent.pid) else 0), None
+
+    def executed(self, task: Task, former_tid: int) -> Task:
+        """A new program in this process; a thread that was not the leader now has the leader's tid."""
+        if former_tid != task.tid and former_tid in self.tasks:
+            caller = self.tasks.pop(former_tid)
+            self._leave_space(task)
+            task.full, task.filtered, task.personality = caller.full, caller.filtered, caller.personality
+            task.space = caller.space
+        task.info = None
+        task.recording = True
+        self._leave_space(task)
+        task.space = self.new_space()
+        task.space.users = 1
+        self.seed(task, "exec", former_tid if former_tid != task.tid else None)
+        return task
+
+    def seed(self, task: Task, why: str, former_tid: Optional[int] = None) -> None:
+        """Write down what /proc shows of a task's space and image."""
+        tid = task.tid
+        try:
+            lines = task.space.maps_file(tid).lines()
+        except OSError:
+            lines = []
+        try:
+            where = parse_stat(read_proc(tid, "stat", 8192))
+        except DecodeError:
+            where = Stat("", "", 0, 0, 0)
+        persona = read_proc(tid, "personality", 64).strip()
+        task.personality = int(persona, 16) if persona else 0
+        task.space.brk = where.start_brk if why == "exec" else None
+        command_line = read_proc(tid, "cmdline", MOST_ARGUMENTS)
+        image = Image(
+            read_link(tid, "exe"),
+            [os.fsdecode(word) for word in command_line.rstrip(b"\0").split(b"\0")] if command_line else [],
+            where.comm,
+            ABI_NAMES[_image_abi(tid)],
+        )
+        self._recorder.fact(
+            Seeded(
+                tid,
+                self._recorder.now(),
+                task.pid,
+                task.space.id,
+                why,
+                image,
+                lines,
+                where.start_brk,
+                where.start_stack,
+                task.personality,
+                former_tid,
+            )
+        )
+
+    def gone(self, task: Task, status: int) -> None:
+        """A task died."""
+        self.tasks.pop(task.tid, None)
+        self._leave_space(task)
+        signal = status & 0x7F
+        code = None if signal else status >> 8 & 0xFF
+        self._recorder.fact(TaskExited(task.tid, self._recorder.now(), code, signal or None))
+        if task.tid == self.main:
+            if self.before_end is not None:
+                self.before_end()
+            self._recorder.flush()
+            self._recorder.say({"is": "ended", "code": code, "signal": signal or None, "left": self.processes()})
+
+    def let_go(self, task: Task) -> None:
+        """A task runs on untraced."""
+        self.tasks.pop(task.tid, None)
+        self._leave_space(task)
+        self._recorder.fact(TaskExited(task.tid, self._recorder.now()))
+
+    def group_stopped(self, task: Task, number: int) -> None:
+        """The front mirrors the main process, so that the shell sees its job stop."""
+        if task.tid == self.main:
+            self._recorder.say({"is": "stopped", "signal": number})
+
+    def group_continued(self, task: Task) -> None:
+        """SIGCONT reached it, whoever sent it."""
+        if task.tid == self.main:
+            self._recorder.say({"is": "continued"})
+
+    def processes(self) -> List[int]:
+        """The pids still traced."""
+        return sorted({task.pid for task in self.tasks.values()})
+
+    def _leave_space(self, task: Task) -> None:
+        task.space.users -= 1
+        if task.space.users == 0:
+            task.space.close()
+
+
+def _image_abi(tid: int) -> int:
+    """By the ELF class of the program (the fifth byte of e_ident)."""
+    try:
+        with open("/proc/%d/exe" % tid, "rb") as file:
+            ident: Any = file.read(5)
+    except OSError:
+        return X86_64
+    return I386 if ident[:4] == b"\x7fELF" and ident[4:5] == bytes([_ELFCLASS32]) else X86_64

@@ -1,0 +1,199 @@
+"""Writing one finished call down, with what has to be read while its thread stands still.
+
+Ordinary calls cost one record. /proc is asked only where arguments do not tell what was mapped, and after failures.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Callable, Dict, List, Optional, Tuple
+
+from wxtrace.decoders.procmaps import MapLine
+from wxtrace.live.probe import Prober
+from wxtrace.live.procfs import read_memory
+from wxtrace.live.recorder import Recorder
+from wxtrace.live.task import Task
+from wxtrace.live.traced import name_of
+from wxtrace.live.verify import Verifier
+from wxtrace.model import flags as f
+from wxtrace.model.abi import I386
+from wxtrace.model.calls import MAP_CHANGING, Request, request_of
+from wxtrace.model.effects import page_align_up
+from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Resynced
+
+__all__ = ["Observer"]
+
+_PR_SET_MM = 35
+_WHOLE = (0, 1 << 64)
+Words = Tuple[int, ...]
+
+_PLAIN_ANONYMOUS = f.MAP_ANONYMOUS | f.MAP_FIXED | f.MAP_NORESERVE | f.MAP_STACK | f.MAP_FIXED_NOREPLACE | 2
+_SILENT = frozenset(
+    {"munmap", "madvise", "mseal", "shmdt", "pkey_alloc", "pkey_free", "memfd_create", "process_madvise"}
+)
+
+
+class Observer:
+    """Turns a finished call into facts."""
+
+    def __init__(self, recorder: Recorder, prober: Prober, verifier: Optional[Verifier], page_size: int) -> None:
+        self._recorder = recorder
+        self._prober = prober
+        self._verifier = verifier
+        self._page_size = page_size
+
+    def finished(self, task: Task, abi: int, number: int, args: Words, result: int) -> None:
+        """The call came back. Errors while reading /proc (the task may be dying) lose only what was asked."""
+        if task.reached_kernel:
+            decided = BY_KERNEL
+        else:
+            decided = BY_FILTER if task.filtered else UNDECIDED
+        if abi == I386:
+            args = tuple(value & 0xFFFFFFFF for value in args)
+            result = result if result < 0 else result & 0xFFFFFFFF
+        name = name_of(abi, number)
+        recorder = self._recorder
+        failed = -4096 < result < 0
+        if name == "brk":
+            failed = self._brk(task, args[0], result)
+        call = Call(task.tid, recorder.now(), abi, number, args, result, decided)  # type: ignore[arg-type]
+        if failed:
+            self._failure(task, name, call)
+            recorder.call(call, keep=True)
+            recorder.flush()
+        else:
+            if name not in _SILENT and decided != BY_FILTER:
+                self._success(task, name, call)
+            recorder.call(call)
+        if task.space.stale and task.space.holder is None:
+            self.resync(task, *_WHOLE, why="calls overlapped")
+        if self._verifier is not None and name in MAP_CHANGING:
+            self._verifier.check(task, name, self._changed_ranges(call))
+
+    def unfinished(self, task: Task, abi: int, number: int, args: Words) -> None:
+        """The task died inside the call."""
+        decided = BY_KERNEL if task.reached_kernel else UNDECIDED
+        self._recorder.call(
+            Call(task.tid, self._recorder.now(), abi, number, args, None, decided),  # type: ignore[arg-type]
+            keep=True,
+        )
+
+    def resync(self, task: Task, start: int, end: int, why: str) -> None:
+        """Write [start, end) down as /proc shows it now, to be believed from the next call of this task on."""
+        try:
+            maps = task.space.maps_file(task.tid)
+            lines = maps.lines() if (start, end) == _WHOLE else maps.range(start, end)
+        except OSError:
+            return
+        if (start, end) == _WHOLE:
+            task.space.stale = False
+        self._recorder.fact(Resynced(task.tid, task.space.id, start, end, lines, why))
+
+    def _brk(self, task: Task, asked: int, result: int) -> bool:
+        """Follow the break; True for a refusal: brk has no errno, it answers with the old break (mm/mmap.c:brk)."""
+        known, task.space.brk = task.space.brk, result
+        return asked != 0 and result != asked and (known is None or asked != known)
+
+    def _failure(self, task: Task, name: str, call: Call) -> None:
+        request = request_of(call.abi, call.number, call.args)
+        for start, end in self._ranges(request):
+            self.resync(task, start, end, "the call failed")
+        self._recorder.fact(self._prober.probe(task, name, request, call))
+
+    def _ranges(self, request: Request) -> List[Tuple[int, int]]:
+        """What a failed call may have changed all the same."""
+        name, start = request.name, request.addr
+        end = start + page_align_up(request.length, self._page_size)
+        if name in ("mprotect", "pkey_mprotect", "munmap") or (
+            name == "mmap" and request.flags & f.MAP_FIXED and not request.flags & f.MAP_FIXED_NOREPLACE
+        ):
+            ranges = [(start, end)]
+        elif name == "mremap":
+            target = request.new_addr
+            ranges = [(start, end)]
+            if request.flags & f.MREMAP_FIXED:
+                ranges.append((target, target + page_align_up(request.new_length, self._page_size)))
+        elif name == "shmat" and request.flags & f.SHM_REMAP:
+            ranges = [_WHOLE]
+        else:
+            ranges = []
+        return [(low, high) for low, high in ranges if low < high <= 1 << 64]
+
+    def _changed_ranges(self, call: Call) -> List[Tuple[int, int]]:
+        """Where the map may read otherwise after this call; nothing when it cannot be told."""
+        request = request_of(call.abi, call.number, call.args)
+        result, page = call.result or 0, self._page_size
+        start, length = request.addr, page_align_up(request.length, page)
+        if request.name == "mmap" and result > 0:
+            return [(result, result + length)]
+        if request.name in ("mprotect", "pkey_mprotect") and not (request.prot or 0) & f.GROWSDOWN:
+            return [(start, start + length)]
+        if request.name in ("munmap", "madvise", "mseal"):
+            return [(start, start + length)]
+        return []
+
+    def _success(self, task: Task, name: str, call: Call) -> None:
+        special = _SPECIAL.get(name)
+        implied = task.personality & f.READ_IMPLIES_EXEC
+        if special is None and not implied:
+            return
+        if special is not None and not implied and not special(call.args):
+            return
+        if name == "personality":
+            if call.args[0] & 0xFFFFFFFF != 0xFFFFFFFF:
+                task.personality = call.args[0] & 0xFFFFFFFF
+            return
+        if name in ("prctl", "arch_prctl"):
+            self.resync(task, *_WHOLE, why=name)
+            return
+        lines = self._mapped_by(task, name, call)
+        if lines:
+            self._recorder.fact(Mapped(task.tid, lines))
+
+    def _mapped_by(self, task: Task, name: str, call: Call) -> List[MapLine]:
+        request = request_of(call.abi, call.number, call.args)
+        result = call.result or 0
+        try:
+            maps = task.space.maps_file(task.tid)
+        except OSError:
+            return []
+        if name in ("mprotect", "pkey_mprotect"):
+            end = request.addr + page_align_up(request.length, self._page_size)
+            return maps.range(request.addr, end)
+        if name == "io_setup":
+            size = 4 if call.abi == I386 else 8
+            context = read_memory(task.tid, call.args[1], size)
+            if context is None:
+                return []
+            result = struct.unpack("<I" if size == 4 else "<Q", context)[0]
+        if name == "brk":
+            result -= 1
+        line = maps.at(result)
+        return [line] if line is not None else []
+
+
+_Predicate = Callable[[Words], bool]
+_SPECIAL: Dict[str, _Predicate] = {
+    # Anything but plain private anonymous memory: the object, its inode and the given protection are in maps.
+    "mmap": lambda a: bool(a[3] & ~_PLAIN_ANONYMOUS) or a[3] & 0x23 != 0x22,
+    "mmap2": lambda a: bool(a[3] & ~_PLAIN_ANONYMOUS) or a[3] & 0x23 != 0x22,
+    "mprotect": lambda a: bool(a[2] & (f.GROWSDOWN | f.GROWSUP)),
+    "pkey_mprotect": lambda a: bool(a[2] & (f.GROWSDOWN | f.GROWSUP)),
+    "brk": lambda a: False,
+    "mremap": lambda a: False,
+    "shmat": lambda a: True,
+    "io_setup": lambda a: True,
+    "io_destroy": lambda a: False,
+    "map_shadow_stack": lambda a: True,
+    "personality": lambda a: True,
+    "prctl": lambda a: a[0] & 0xFFFFFFFF == _PR_SET_MM,
+    "arch_prctl": lambda a: True,
+    "seccomp": lambda a: False,
+    "ptrace": lambda a: False,
+    "fork": lambda a: False,
+    "vfork": lambda a: False,
+    "clone": lambda a: False,
+    "clone3": lambda a: False,
+    "memfd_secret": lambda a: False,
+    "remap_file_pages": lambda a: False,
+}

@@ -1,0 +1,247 @@
+"""What is volatile when a call was refused, read from /proc while the thread stands still.
+
+Nothing here writes to the target's memory: a write into file-backed private memory makes an anon_vma and so may
+itself cause an execmod refusal later. What the target names is only ever looked at through /proc links.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import stat
+import struct
+import time
+from typing import Dict, List, Optional
+
+from wxtrace.decoders import DecodeError
+from wxtrace.decoders.procmaps import Vma
+from wxtrace.decoders.proctext import (
+    parse_fdinfo,
+    parse_limits,
+    parse_meminfo,
+    parse_mountinfo,
+    parse_stat,
+    parse_status,
+)
+from wxtrace.live import ptrace
+from wxtrace.live.inject import query_mdwe
+from wxtrace.live.procfs import read_link, read_proc, smaps_of_range
+from wxtrace.live.task import Task
+from wxtrace.model import flags as f
+from wxtrace.model.calls import Request
+from wxtrace.model.facts import BY_KERNEL, Call, Descriptor, MountFact, Probe
+
+__all__ = ["Prober"]
+
+MOST_VMAS = 64
+FULL_PROBES_PER_SECOND = 200
+"""Beyond this a program that fails on purpose in a loop gets short probes."""
+
+_EACCES, _EPERM = -13, -1
+_SYSCTLS = ("vm/max_map_count", "vm/overcommit_memory", "vm/mmap_min_addr", "vm/memfd_noexec", "vm/nr_hugepages")
+_STATUS = ("Seccomp", "Seccomp_filters", "NoNewPrivs", "CapEff", "VmSize", "VmData", "VmLck", "Uid")
+_MEMINFO = ("MemTotal", "SwapTotal", "CommitLimit", "Committed_AS", "HugePages_Free", "HugePages_Rsvd")
+_KINDS = {
+    stat.S_IFREG: "regular file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFCHR: "character device",
+    stat.S_IFBLK: "block device",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+}
+_FS_IOC_GETFLAGS, _FS_APPEND_FL = 0x80086601, 0x20
+_F_GET_SEALS = 1034
+_SYS_PIDFD_OPEN, _SYS_PIDFD_GETFD = 434, 438
+
+
+class Prober:
+    """Collects evidence; `mdwe` is what the tracer knows of processes it launched (None when it attached)."""
+
+    def __init__(self) -> None:
+        self._window = 0.0
+        self._in_window = 0
+
+    def probe(self, task: Task, name: str, request: Request, call: Call) -> Probe:
+        """Everything a rule may want to see about this failed call."""
+        tid = task.tid
+        try:
+            regs = ptrace.registers(tid)
+            ip, sp = int(regs.rip), int(regs.rsp)
+        except Exception:  # python-ptrace raises its own kinds; a dying task has no registers
+            ip = sp = 0
+        comm = os.fsdecode(read_proc(tid, "comm", 64).rstrip(b"\n"))
+        if self._throttled():
+            return Probe(tid, comm, ip, sp, vmas_complete=False)
+        status = parse_status(read_proc(tid, "status", 65536))
+        vmas, complete = self._vmas(tid, request)
+        start_brk = start_stack = 0
+        try:
+            where = parse_stat(read_proc(tid, "stat", 8192))
+            start_brk, start_stack = where.start_brk, where.start_stack
+        except DecodeError:
+            pass
+        short_of_memory = call.result in (-12, -11) or name == "brk"
+        descriptor = None
+        if name == "mmap" or name == "mmap2":
+            if not request.flags & f.MAP_ANONYMOUS:
+                descriptor = self._descriptor(tid, request.fd)
+        seccomp_filters = status.get("Seccomp_filters", "0")
+        mdwe = None
+        if self._wants_mdwe(request, call) and seccomp_filters == ("1" if task.filtered else "0"):
+            mdwe = query_mdwe(tid)
+        return Probe(
+            tid=tid,
+            comm=comm,
+            ip=ip,
+            sp=sp,
+            vmas=vmas,
+            vmas_complete=complete,
+            status={key: status[key] for key in _STATUS if key in status},
+            limits=parse_limits(read_proc(tid, "limits", 16384)),
+            map_count=self._map_count(task) if short_of_memory else None,
+            sysctl=_sysctls(),
+            meminfo=_meminfo(tid) if short_of_memory else {},
+            descriptor=descriptor,
+            mounts=self._mounts(tid, vmas),
+            mdwe=mdwe,
+            filters_ours=1 if task.filtered else 0,
+            lsm_label=_lsm_label(tid),
+            personality=_hex(read_proc(tid, "personality", 64)),
+            start_brk=start_brk,
+            start_stack=start_stack,
+            brk=task.space.brk,
+            open_fds=_count_fds(tid) if name.startswith("memfd") else None,
+        )
+
+    def _throttled(self) -> bool:
+        now = time.monotonic()
+        if now - self._window > 1:
+            self._window, self._in_window = now, 0
+        self._in_window += 1
+        return self._in_window > FULL_PROBES_PER_SECOND
+
+    def _vmas(self, tid: int, request: Request) -> tuple[List[Vma], bool]:
+        if request.name in ("memfd_create", "seccomp", "ptrace", "personality", "prctl"):
+            return [], True
+        start, end = request.addr, request.addr + max(request.length, 1)
+        if request.name == "mmap" and not request.flags & (f.MAP_FIXED | f.MAP_FIXED_NOREPLACE):
+            return [], True
+        return smaps_of_range(tid, start, end, MOST_VMAS)
+
+    def _wants_mdwe(self, request: Request, call: Call) -> bool:
+        if call.result != _EACCES or (call.decided != BY_KERNEL and call.decided != 0):
+            return False
+        wants_exec = bool((request.prot or 0) & f.PROT_EXEC) or (
+            request.name == "shmat" and bool(request.flags & f.SHM_EXEC)
+        )
+        return wants_exec or request.name in ("mmap", "mprotect")
+
+    def _map_count(self, task: Task) -> Optional[int]:
+        return read_proc(task.tid, "maps").count(b"\n") or None
+
+    def _mounts(self, tid: int, vmas: List[Vma]) -> Dict[str, MountFact]:
+        """The mounts of the files in range, by device number as maps writes it."""
+        wanted = {vma.line.dev for vma in vmas if vma.line.inode}
+        if not wanted:
+            return {}
+        try:
+            mounts = parse_mountinfo(read_proc(tid, "mountinfo"))
+        except DecodeError:
+            return {}
+        return {
+            mount.dev: MountFact(mount.point, mount.options, mount.fstype, mount.super_options)
+            for mount in reversed(mounts)
+            if mount.dev in wanted
+        }
+
+    def _descriptor(self, tid: int, fd: int) -> Descriptor:
+        link = read_link(tid, "fd/%d" % fd)
+        if not link:
+            return Descriptor("")
+        info = parse_fdinfo(read_proc(tid, "fdinfo/%d" % fd, 65536))
+        kind = None
+        try:
+            kind = _KINDS.get(stat.S_IFMT(os.stat("/proc/%d/fd/%d" % (tid, fd)).st_mode))
+        except OSError:
+            pass
+        mount = None
+        try:
+            for entry in parse_mountinfo(read_proc(tid, "mountinfo")):
+                if entry.id == info.get("mnt_id"):
+                    mount = MountFact(entry.point, entry.options, entry.fstype, entry.super_options)
+        except DecodeError:
+            pass
+        seals, append_only = _borrowed_descriptor(tid, fd, kind)
+        return Descriptor(link, info.get("flags"), kind, mount, seals, append_only)
+
+
+def _borrowed_descriptor(tid: int, fd: int, kind: Optional[str]) -> tuple[Optional[int], Optional[bool]]:
+    """Seals and the append-only attribute, asked of a copy of the target's own descriptor (pidfd_getfd, Linux 5.6)."""
+    if kind != "regular file":
+        return None, None
+    libc = ctypes.PyDLL(None, use_errno=True)
+    pidfd = libc.syscall(_SYS_PIDFD_OPEN, _thread_group(tid), 0)
+    if pidfd < 0:
+        return None, None
+    copy = libc.syscall(_SYS_PIDFD_GETFD, pidfd, fd, 0)
+    os.close(pidfd)
+    if copy < 0:
+        return None, None
+    seals = append_only = None
+    try:
+        seals = fcntl.fcntl(copy, _F_GET_SEALS)
+    except OSError:
+        pass
+    try:
+        attributes = fcntl.ioctl(copy, _FS_IOC_GETFLAGS, struct.pack("<q", 0))
+        append_only = bool(struct.unpack("<q", attributes)[0] & _FS_APPEND_FL)
+    except OSError:
+        pass
+    os.close(copy)
+    return seals, append_only
+
+
+def _thread_group(tid: int) -> int:
+    value = parse_status(read_proc(tid, "status", 65536)).get("Tgid", "")
+    return int(value) if value.isdigit() else tid
+
+
+def _lsm_label(tid: int) -> Optional[str]:
+    """The task's security context; None when no module answers (EINVAL)."""
+    text = read_proc(tid, "attr/current", 4096).rstrip(b"\0\n")
+    return os.fsdecode(text) if text else None
+
+
+def _sysctls() -> Dict[str, str]:
+    found = {}
+    for name in _SYSCTLS:
+        try:
+            with open("/proc/sys/" + name) as file:
+                found[name.replace("/", ".")] = file.read(64).strip()
+        except OSError:
+            pass
+    return found
+
+
+def _meminfo(tid: int) -> Dict[str, int]:
+    try:
+        with open("/proc/meminfo", "rb") as file:
+            sizes = parse_meminfo(file.read(65536))
+    except OSError:
+        return {}
+    return {key: sizes[key] for key in _MEMINFO if key in sizes}
+
+
+def _count_fds(tid: int) -> Optional[int]:
+    try:
+        return len(os.listdir("/proc/%d/fd" % tid))
+    except OSError:
+        return None
+
+
+def _hex(text: bytes) -> Optional[int]:
+    try:
+        return int(text.strip(), 16)
+    except ValueError:
+        return None

@@ -1,0 +1,166 @@
+"""/proc of a stopped task: small files whole, maps by PROCMAP_QUERY where the kernel has it.
+
+Every read is bounded, and a file that vanishes half-read is an empty one: the task may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+from typing import BinaryIO, Iterator, List, Optional, Tuple
+
+from wxtrace.decoders import DecodeError
+from wxtrace.decoders.procmap_query import PROCMAP_QUERY, QUERY_SIZE, decode_answer, encode_query
+from wxtrace.decoders.procmaps import MapLine, Vma, parse_maps, parse_smaps
+
+__all__ = ["MapsFile", "read_link", "read_memory", "read_proc", "smaps_of_range", "threads_of"]
+
+MAX_TEXT = 64 << 20
+_CHUNK = 1 << 16
+_NAME_SIZE = 4096 + 64
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+
+
+def read_proc(tid: int, name: str, limit: int = MAX_TEXT) -> bytes:
+    """The file's text, at most `limit` bytes; empty when the task is gone or the file is not ours to read."""
+    try:
+        fd = os.open("/proc/%d/%s" % (tid, name), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    parts = []
+    try:
+        while limit > 0:
+            part = os.read(fd, min(_CHUNK, limit))
+            if not part:
+                break
+            parts.append(part)
+            limit -= len(part)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+    return b"".join(parts)
+
+
+def read_link(tid: int, name: str) -> str:
+    """Where /proc/PID/NAME points; empty when it cannot be read."""
+    try:
+        return os.readlink("/proc/%d/%s" % (tid, name))
+    except OSError:
+        return ""
+
+
+def threads_of(pid: int) -> List[int]:
+    """The tids of a process now. Raises FileNotFoundError when there is no such process."""
+    return sorted(int(name) for name in os.listdir("/proc/%d/task" % pid) if name.isdigit())
+
+
+class _IoVec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+def read_memory(tid: int, address: int, size: int) -> Optional[bytes]:
+    """process_vm_readv: `size` bytes of the task's memory, or None when they cannot all be read."""
+    buffer = ctypes.create_string_buffer(size)
+    local = _IoVec(ctypes.addressof(buffer), size)
+    remote = _IoVec(address, size)
+    got = _libc.process_vm_readv(tid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
+    return buffer.raw if got == size else None
+
+
+class MapsFile:
+    """/proc/TID/maps of one address space, held open. Lines are asked one by one where the kernel can."""
+
+    def __init__(self, tid: int) -> None:
+        self._fd = os.open("/proc/%d/maps" % tid, os.O_RDONLY | os.O_CLOEXEC)
+        self._query = ctypes.create_string_buffer(QUERY_SIZE)
+        self._name = ctypes.create_string_buffer(_NAME_SIZE)
+        self._can_query = True
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._fd)
+
+    def at_or_after(self, address: int) -> Optional[MapLine]:
+        """The line that covers `address`, or else the next one; None when there is none."""
+        if self._can_query:
+            self._query.raw = encode_query(address, ctypes.addressof(self._name), _NAME_SIZE)
+            try:
+                fcntl.ioctl(self._fd, PROCMAP_QUERY, self._query)
+                return decode_answer(self._query.raw, self._name.raw)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ESRCH):
+                    return None
+                self._can_query = False
+        return next((line for line in self.lines() if line.end > address), None)
+
+    def at(self, address: int) -> Optional[MapLine]:
+        """The line that covers `address`."""
+        line = self.at_or_after(address)
+        return line if line is not None and line.start <= address else None
+
+    def range(self, start: int, end: int) -> List[MapLine]:
+        """Every line that shares a byte with [start, end)."""
+        if not self._can_query:
+            return [line for line in self.lines() if line.start < end and line.end > start]
+        found = []
+        while start < end:
+            line = self.at_or_after(start)
+            if line is None or line.start >= end:
+                break
+            found.append(line)
+            start = line.end
+        return found
+
+    def lines(self) -> List[MapLine]:
+        """The whole file, as one reading."""
+        parts = []
+        try:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            while True:
+                part = os.read(self._fd, 1 << 20)
+                if not part:
+                    break
+                parts.append(part)
+        except OSError:
+            return []
+        return parse_maps(b"".join(parts))
+
+
+def smaps_of_range(tid: int, start: int, end: int, most: int) -> Tuple[List[Vma], bool]:
+    """Entries that touch [start, end) with one neighbour on either side: (entries, whether that is all of them).
+
+    smaps is slow, so reading stops behind the range, and after `most` entries.
+    """
+    found: List[Vma] = []
+    before: Optional[Vma] = None
+    try:
+        with open("/proc/%d/smaps" % tid, "rb", buffering=_CHUNK) as file:
+            for vma in parse_smaps(_bounded_lines(file)):
+                if vma.line.end <= start:
+                    before = vma
+                    continue
+                found.append(vma)
+                if vma.line.start >= end:
+                    break
+                if len(found) >= most:
+                    return _with(before, found), False
+    except (OSError, DecodeError):
+        return _with(before, found), False
+    return _with(before, found), True
+
+
+def _with(before: Optional[Vma], found: List[Vma]) -> List[Vma]:
+    return ([before] if before else []) + found
+
+
+def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines of at most 8 KiB: a path is 4 KiB at most, and `\\012` stands for its newlines."""
+    while True:
+        line = file.readline(8192)
+        if not line:
+            return
+        yield line

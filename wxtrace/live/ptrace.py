@@ -1,0 +1,195 @@
+"""ptrace(2) and waitpid(2) as the tracer needs them.
+
+Constants and register layouts are python-ptrace's; what its binding lacks (SEIZE, INTERRUPT, LISTEN, EXITKILL,
+TRACESECCOMP, GET_SYSCALL_INFO, the signal mask) stands here, by include/uapi/linux/ptrace.h. Calls go through
+PyDLL: the tracer has one thread, so giving up the interpreter lock around each call buys nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+from ctypes.util import find_library
+from typing import NamedTuple, Tuple
+
+from ptrace import PtraceError
+from ptrace.binding import func as _func
+from ptrace.binding.linux_struct import user_regs_struct
+
+__all__ = [
+    "EVENT_CLONE",
+    "EVENT_EXEC",
+    "EVENT_FORK",
+    "EVENT_SECCOMP",
+    "EVENT_STOP",
+    "EVENT_VFORK",
+    "OP_ENTRY",
+    "OP_EXIT",
+    "OP_SECCOMP",
+    "SECCOMP_STOP",
+    "SYSCALL_STOP",
+    "PtraceError",
+    "SyscallInfo",
+    "TaskGone",
+    "signal_mask",
+]
+
+PTRACE_CONT: int = _func.PTRACE_CONT
+PTRACE_SYSCALL: int = _func.PTRACE_SYSCALL
+PTRACE_DETACH: int = _func.PTRACE_DETACH
+PTRACE_GETSIGINFO: int = _func.PTRACE_GETSIGINFO
+PTRACE_GETEVENTMSG: int = _func.PTRACE_GETEVENTMSG
+PTRACE_POKEUSER: int = _func.PTRACE_POKEUSER
+PTRACE_SEIZE = 0x4206
+PTRACE_INTERRUPT = 0x4207
+PTRACE_LISTEN = 0x4208
+PTRACE_GETSIGMASK = 0x420A
+PTRACE_SETSIGMASK = 0x420B
+PTRACE_GET_SYSCALL_INFO = 0x420E
+
+EVENT_FORK: int = _func.PTRACE_EVENT_FORK
+EVENT_VFORK: int = _func.PTRACE_EVENT_VFORK
+EVENT_CLONE: int = _func.PTRACE_EVENT_CLONE
+EVENT_EXEC: int = _func.PTRACE_EVENT_EXEC
+EVENT_SECCOMP = 7
+EVENT_STOP = 128
+
+OPTIONS: int = (
+    _func.PTRACE_O_TRACESYSGOOD
+    | _func.PTRACE_O_TRACEFORK
+    | _func.PTRACE_O_TRACEVFORK
+    | _func.PTRACE_O_TRACECLONE
+    | _func.PTRACE_O_TRACEEXEC
+)
+O_TRACESECCOMP = 0x80
+O_EXITKILL = 0x100000
+
+OP_NONE, OP_ENTRY, OP_EXIT, OP_SECCOMP = 0, 1, 2, 3
+
+SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
+SECCOMP_STOP = EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
+WALL = 0x40000000
+_SYS_TKILL = 200
+
+_libc = ctypes.PyDLL(find_library("c") or "libc.so.6", use_errno=True)
+_fast_libc = ctypes.PyDLL(find_library("c") or "libc.so.6")
+
+_request = _fast_libc.ptrace
+_request.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_request.restype = ctypes.c_long
+
+_checked = _libc.ptrace
+_checked.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_checked.restype = ctypes.c_long
+
+raw_request = _request
+"""ptrace without a look at errno, for the hot path: -1 means the task is gone or no longer stopped."""
+
+waitpid = _libc.waitpid
+waitpid.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+waitpid.restype = ctypes.c_int
+
+prctl = _libc.prctl
+prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
+prctl.restype = ctypes.c_int
+
+_ENTRY = struct.Struct("<B3xIQQ7QI")
+_EXIT = struct.Struct("<B3xIQQqB")
+SYSCALL_INFO_SIZE = 96
+_info = ctypes.create_string_buffer(SYSCALL_INFO_SIZE)
+_info_address = ctypes.addressof(_info)
+_word = ctypes.c_ulong()
+
+
+class TaskGone(Exception):
+    """The task died, or was killed out of its stop: its wait status follows."""
+
+
+class SyscallInfo(NamedTuple):
+    """One syscall stop. At an exit `number` is None and `result` set (negative errno on failure)."""
+
+    op: int
+    arch: int
+    ip: int
+    sp: int
+    number: int
+    args: Tuple[int, int, int, int, int, int]
+    ret_data: int
+    result: int
+
+
+def request(what: int, tid: int, addr: int = 0, data: int = 0) -> int:
+    """One ptrace request. Raises TaskGone on ESRCH, OSError else."""
+    result = int(_checked(what, tid, addr, data))
+    if result == -1:
+        number = ctypes.get_errno()
+        if number == 3:
+            raise TaskGone(tid)
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+_NO_ARGS = (0, 0, 0, 0, 0, 0)
+
+
+def syscall_info(tid: int) -> SyscallInfo:
+    """PTRACE_GET_SYSCALL_INFO (Linux 5.3): which stop this is, by the kernel's own word."""
+    if _request(PTRACE_GET_SYSCALL_INFO, tid, SYSCALL_INFO_SIZE, _info_address) <= 0:
+        raise TaskGone(tid)
+    op, arch, ip, sp, number, a, b, c, d, e, g, data = _ENTRY.unpack_from(_info)
+    if op == OP_EXIT:
+        return SyscallInfo(op, arch, ip, sp, -1, _NO_ARGS, 0, _EXIT.unpack_from(_info)[4])
+    return SyscallInfo(op, arch, ip, sp, number, (a, b, c, d, e, g), data, 0)
+
+
+def exit_result(tid: int) -> int:
+    """The result at a syscall-exit stop, negative errno on failure. Raises TaskGone, also when this is no exit."""
+    if _request(PTRACE_GET_SYSCALL_INFO, tid, SYSCALL_INFO_SIZE, _info_address) <= 0:
+        raise TaskGone(tid)
+    op, _, _, _, result, _ = _EXIT.unpack_from(_info)
+    if op != OP_EXIT:
+        raise TaskGone(tid)
+    return int(result)
+
+
+def event_message(tid: int) -> int:
+    """PTRACE_GETEVENTMSG: the new task's tid, or the former tid at exec."""
+    request(PTRACE_GETEVENTMSG, tid, 0, ctypes.addressof(_word))
+    return int(_word.value)
+
+
+def siginfo(tid: int, size: int) -> bytes:
+    """The raw siginfo_t of the signal this task stopped for."""
+    buffer = ctypes.create_string_buffer(size)
+    request(PTRACE_GETSIGINFO, tid, 0, ctypes.addressof(buffer))
+    return buffer.raw
+
+
+def registers(tid: int) -> user_regs_struct:
+    """General registers, python-ptrace's structure."""
+    return _func.ptrace_getregs(tid)
+
+
+def set_registers(tid: int, regs: user_regs_struct) -> None:
+    """Write the general registers back."""
+    _func.ptrace_setregs(tid, regs)
+
+
+def signal_mask(tid: int) -> int:
+    """The blocked-signal mask of a stopped task, as the kernel's 64-bit set."""
+    mask = ctypes.c_uint64()
+    request(PTRACE_GETSIGMASK, tid, 8, ctypes.addressof(mask))
+    return int(mask.value)
+
+
+def set_signal_mask(tid: int, mask: int) -> None:
+    """Replace the blocked-signal mask (SIGKILL and SIGSTOP cannot be blocked)."""
+    value = ctypes.c_uint64(mask)
+    request(PTRACE_SETSIGMASK, tid, 8, ctypes.addressof(value))
+
+
+def send_signal(tid: int, number: int) -> None:
+    """tkill(2): one signal to one thread."""
+    _libc.syscall(_SYS_TKILL, tid, number)

@@ -1,0 +1,171 @@
+"""The tracer process: starts or attaches, traces until nobody is left, and never touches the terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+from datetime import datetime, timezone
+from typing import Dict, List, NamedTuple, Optional
+
+from wxtrace import __version__
+from wxtrace.live import ptrace
+from wxtrace.live.attach import seize_all
+from wxtrace.live.host import read_host
+from wxtrace.live.inherited import inherited_filter_matters
+from wxtrace.live.launch import Launched, failure_of, launch
+from wxtrace.live.lifecycle import Lifecycle
+from wxtrace.live.observer import Observer
+from wxtrace.live.probe import Prober
+from wxtrace.live.recorder import Recorder
+from wxtrace.live.tracer import Tracer
+from wxtrace.live.verify import Verifier
+from wxtrace.model.facts import Host, ModeChanged, Note, RunEnded, RunStarted
+
+__all__ = ["Session", "trace"]
+
+
+class Session(NamedTuple):
+    """What the front asks for. Exactly one of `path` and `attach` is set."""
+
+    journal: int
+    channel: socket.socket
+    argv: List[bytes]
+    path: Optional[bytes]
+    attach: Optional[int]
+    mode: str
+    verify: bool
+
+
+def trace(session: Session) -> None:
+    """Run the whole session; what goes wrong is said to the front, never printed."""
+    recorder = Recorder(session.journal, session.channel)
+    try:
+        _Run(session, recorder).go()
+    except Exception as error:
+        import traceback
+
+        recorder.flush()
+        recorder.say({"is": "failed", "why": _sentence(error), "traceback": traceback.format_exc()[-60000:]})
+        raise SystemExit(125) from None
+
+
+class _Run:
+    def __init__(self, session: Session, recorder: Recorder) -> None:
+        self.session = session
+        self.recorder = recorder
+        self.host = read_host()
+        self.verifier = Verifier(recorder, self.host.page_size) if session.verify else None
+        self.lifecycle = Lifecycle(recorder)
+        observer = Observer(recorder, Prober(), self.verifier, self.host.page_size)
+        self.tracer = Tracer(recorder, observer, self.lifecycle)
+        self.tracer.on_message = self._message
+        if self.verifier is not None:
+            self.lifecycle.before_end = self.verifier.report
+
+    def go(self) -> None:
+        if self.session.path is not None:
+            launched = self._launch(self.session.path)
+            self.tracer.loop()
+            failure = failure_of(launched)
+            if failure is not None:
+                self.recorder.say({"is": "not-started", "errno": failure[0], "filter": failure[1]})
+        else:
+            assert self.session.attach is not None
+            self._attach(self.session.attach)
+            self.tracer.loop()
+        if self.verifier is not None:
+            self.verifier.report()
+        self.recorder.fact(RunEnded(self.recorder.now()))
+        self.recorder.flush()
+        self.recorder.say({"is": "over"})
+
+    def _started(self, mode: str) -> None:
+        session = self.session
+        self.recorder.fact(
+            RunStarted(
+                __version__,
+                self.host,
+                [os.fsdecode(word) for word in session.argv],
+                os.getcwd(),
+                datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                mode,
+                session.verify,
+                session.attach,
+            )
+        )
+
+    def _launch(self, path: bytes) -> Launched:
+        use_filter, full, why = _choose_mode(self.session.mode, self.host, path)
+        launched = launch(path, self.session.argv, use_filter)
+        _leave_terminal()
+        options = ptrace.OPTIONS
+        if use_filter:
+            options |= ptrace.O_TRACESECCOMP | ptrace.O_EXITKILL
+        ptrace.request(ptrace.PTRACE_SEIZE, launched.pid, 0, options)
+        self._started("full" if full else "accelerated")
+        task = self.lifecycle.add(launched.pid, launched.pid, "launch")
+        task.announced = True
+        task.full = full
+        task.filtered = use_filter
+        if full:
+            self.recorder.fact(ModeChanged(launched.pid, "full", why))
+        if not use_filter and self.session.mode != "full":
+            self.recorder.fact(Note("no-filter", why))
+        self.recorder.say({"is": "started", "pid": launched.pid})
+        os.write(launched.go, b"x")
+        os.close(launched.go)
+        return launched
+
+    def _attach(self, pid: int) -> None:
+        _leave_terminal()
+        self._started("full")
+        seize_all(self.tracer, self.lifecycle, pid)
+        self.recorder.say({"is": "started", "pid": pid})
+
+    def _message(self, message: Dict[str, object]) -> None:
+        if message.get("do") == "detach" and not self.tracer.detaching:
+            self.recorder.say({"is": "detaching"})
+            self.tracer.detach_all()
+
+
+def _choose_mode(asked: str, host: Host, path: bytes) -> tuple[bool, bool, str]:
+    """(install our filter, stop at every call, why)."""
+    if asked != "accelerated":
+        if host.selinux_enforcing:
+            return False, True, "SELinux is enforcing: a filter would set NO_NEW_PRIVS, which may change the domain"
+        if _gains_privileges(path) and os.geteuid() != 0:
+            return False, True, "the program is set-user-ID or has file capabilities; under ptrace it runs without them"
+    if asked == "full":
+        return True, True, "asked for by --mode full"
+    if asked == "auto" and host.seccomp_filters and inherited_filter_matters():
+        return True, True, "an inherited seccomp filter answers some of the traced calls"
+    return True, False, ""
+
+
+def _gains_privileges(path: bytes) -> bool:
+    try:
+        if os.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID):
+            return True
+        os.getxattr(path, "security.capability")
+    except OSError:
+        return False
+    return True
+
+
+def _leave_terminal() -> None:
+    """Out of the target's session: no key, hang-up or pipe of the terminal reaches the tracer."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return "ptrace is not permitted here"
+    return "%s: %s" % (type(error).__name__, error)

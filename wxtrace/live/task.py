@@ -1,0 +1,81 @@
+"""What the tracer remembers of each task and each address space between two stops."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Deque, Optional, Tuple
+
+from wxtrace.live.procfs import MapsFile
+
+if TYPE_CHECKING:
+    from wxtrace.live.quiesce import Quiesce
+
+__all__ = ["Space", "Task"]
+
+
+class Space:
+    """One mm: who uses it, and whose map-changing call is in flight (see gate.py)."""
+
+    __slots__ = ("brk", "held_since", "holder", "id", "maps", "queue", "stale", "users")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.users = 0
+        self.holder: Optional[Task] = None
+        self.held_since = 0.0
+        self.queue: Deque[Task] = deque()
+        self.stale = False
+        self.maps: Optional[MapsFile] = None
+        self.brk: Optional[int] = None
+
+    def maps_file(self, tid: int) -> MapsFile:
+        """The maps file, opened once. Raises OSError when the task is gone."""
+        if self.maps is None:
+            self.maps = MapsFile(tid)
+        return self.maps
+
+    def close(self) -> None:
+        """Let go of the maps file: the mm was replaced, or its last user died."""
+        if self.maps is not None:
+            self.maps.close()
+            self.maps = None
+
+
+class Task:
+    """One traced thread."""
+
+    __slots__ = (
+        "announced",
+        "filtered",
+        "full",
+        "group_stopped",
+        "info",
+        "personality",
+        "pid",
+        "quiesce",
+        "reached_kernel",
+        "recording",
+        "space",
+        "stopped_early",
+        "tid",
+        "waiting",
+    )
+
+    def __init__(self, tid: int, pid: int, space: Space) -> None:
+        self.tid = tid
+        self.pid = pid
+        self.space = space
+        self.full = False
+        # Whether our own seccomp filter is in force: then an entry without a seccomp stop is a foreign answer.
+        self.filtered = False
+        self.recording = False
+        # Whether its parent's clone event was seen; until then a first stop is only remembered.
+        self.announced = False
+        self.stopped_early = False
+        # The call in flight, from its seccomp or entry stop to its exit: (abi, number, args).
+        self.info: Optional[Tuple[int, int, Tuple[int, ...]]] = None
+        self.reached_kernel = False
+        self.waiting = False
+        self.quiesce: Optional[Quiesce] = None
+        self.group_stopped = False
+        self.personality = 0

@@ -1,0 +1,331 @@
+"""The wait loop: every ptrace stop of every task, told apart by the kernel's word and answered.
+
+Two modes a task. Accelerated: our seccomp filter stops only the traced calls. Full: every call stops, with our
+filter still installed, so that an entry which reaches no seccomp stop proves that a foreign filter answered.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import signal
+from typing import Callable, Dict, List, Optional
+
+from wxtrace.decoders.siginfo import SIGINFO_SIZE, decode_siginfo
+from wxtrace.live import ptrace, x86
+from wxtrace.live.gate import Gate
+from wxtrace.live.lifecycle import Lifecycle
+from wxtrace.live.observer import Observer
+from wxtrace.live.procfs import read_memory
+from wxtrace.live.quiesce import Quiesce
+from wxtrace.live.recorder import Recorder
+from wxtrace.live.seccomp import COOKIE
+from wxtrace.live.task import Task
+from wxtrace.live.traced import CLONE_UNTRACED, ORDERED, TRACED, installs_filter, is_traced
+from wxtrace.model.abi import CALL_NUMBERS, I386, X86_64
+from wxtrace.model.facts import ModeChanged, SignalStop
+
+__all__ = ["Tracer"]
+
+_FAULTS = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS, signal.SIGABRT}
+)
+_GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+_NEW_TASKS = frozenset({ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE})
+_CLONE_NUMBERS = frozenset(table["clone"] for table in CALL_NUMBERS)
+
+
+class Tracer:
+    """Owns every tracee. `main` is the process whose end the front waits for."""
+
+    def __init__(self, recorder: Recorder, observer: Observer, lifecycle: Lifecycle) -> None:
+        self.recorder = recorder
+        self.observer = observer
+        self.lifecycle = lifecycle
+        self.gate = Gate()
+        self.tasks: Dict[int, Task] = lifecycle.tasks
+        self.on_still: Optional[Callable[[], None]] = None
+        self.on_message: Optional[Callable[[Dict[str, object]], None]] = None
+        self.detaching = False
+        self._quiescing: List[Quiesce] = []
+        self._status = ctypes.c_int()
+        # Stops of children whose clone event has not come yet.
+        self._early: Dict[int, int] = {}
+
+    def loop(self) -> None:
+        """Until the last tracee is gone."""
+        status, tasks, recorder = self._status, self.tasks, self.recorder
+        address = ctypes.addressof(status)
+        wait, wall = ptrace.waitpid, ptrace.WALL
+        while tasks:
+            tid = wait(-1, address, wall)
+            if recorder.ticked:
+                self._tick()
+            if tid <= 0:
+                if ctypes.get_errno() == errno.ECHILD:
+                    break
+                continue
+            self._dispatch(tid, status.value)
+
+    def _dispatch(self, tid: int, status: int) -> None:
+        task = self.tasks.get(tid)
+        if task is None:
+            # Only a stop can be early; a death of somebody unknown is nobody's.
+            if status & 0xFF == 0x7F:
+                self._early[tid] = status
+            return
+        try:
+            if status == ptrace.SECCOMP_STOP:
+                self._seccomp_stop(task)
+            elif status == ptrace.SYSCALL_STOP:
+                self._syscall_stop(task)
+            elif status & 0xFF == 0x7F:
+                self._other_stop(task, status)
+            else:
+                self._gone(task, status)
+        except ptrace.TaskGone:
+            # Killed out of its stop: the wait status that says so is on its way.
+            pass
+
+    def resume(self, task: Task, number: int = 0) -> None:
+        """Let a stopped task run on, delivering signal `number`, unless its process is being brought to a standstill."""
+        quiesce = task.quiesce
+        if quiesce is not None:
+            quiesce.park(task, number)
+            self._check_still(quiesce)
+            return
+        if self.detaching:
+            self._detach(task, number)
+            return
+        how = ptrace.PTRACE_SYSCALL if task.full or task.info is not None else ptrace.PTRACE_CONT
+        ptrace.raw_request(how, task.tid, 0, number)
+
+    def _seccomp_stop(self, task: Task) -> None:
+        info = ptrace.syscall_info(task.tid)
+        if info.ret_data != COOKIE:
+            # Another tracer's RET_TRACE: without that tracer the kernel would answer ENOSYS (kernel/seccomp.c).
+            ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.ORIG_AX, (1 << 64) - 1)
+            ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.AX, (1 << 64) - errno.ENOSYS)
+            self.resume(task)
+            return
+        task.reached_kernel = True
+        if task.info is None:
+            self._enter(task, info)
+        else:
+            self.resume(task)
+
+    def _syscall_stop(self, task: Task) -> None:
+        info = ptrace.syscall_info(task.tid)
+        if info.op == ptrace.OP_EXIT:
+            if task.info is not None:
+                self._leave(task, info.result)
+            else:
+                self.resume(task)
+            return
+        task.info = None
+        task.reached_kernel = False
+        if info.op == ptrace.OP_ENTRY and is_traced(x86.ARCH_ABI.get(info.arch), info.number, info.args):
+            self._enter(task, info)
+        else:
+            self.resume(task)
+
+    def _enter(self, task: Task, info: ptrace.SyscallInfo) -> None:
+        """A traced call stands before the kernel's door."""
+        abi = x86.ARCH_ABI.get(info.arch)
+        number = info.number
+        if abi is None or number not in TRACED[abi]:
+            self.resume(task)
+            return
+        task.info = (abi, number, info.args)
+        if number in _CLONE_NUMBERS and info.args[0] & CLONE_UNTRACED and task.filtered:
+            # An untraced child would get ENOSYS from our filter for ever.
+            offset = x86.DI if abi == X86_64 else x86.BX
+            ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, offset, info.args[0] & ~CLONE_UNTRACED)
+        if installs_filter(abi, number, info.args):
+            others = [other for other in self.tasks.values() if other.pid == task.pid and other is not task]
+            if others:
+                self._hold(Quiesce(others, task))
+                return
+        if task.space.users > 1 and number in ORDERED[abi] and not self.gate.enter(task, task.space):
+            self.recorder.arm()
+            return
+        self.resume(task)
+
+    def _leave(self, task: Task, result: int) -> None:
+        """A traced call came back."""
+        assert task.info is not None
+        abi, number, args = task.info
+        if abi == I386:
+            real = x86.indirect_call(number, args, lambda at, size: read_memory(task.tid, at, size))
+            where = x86.shmat_result_address(number, args)
+            if where is not None and result == 0:
+                word = read_memory(task.tid, where, 4)
+                result = int.from_bytes(word, "little") if word else 0
+            if real is not None:
+                number, args = real
+        if task.recording:
+            self.observer.finished(task, abi, number, args, result)
+        task.info = None
+        binds_siblings = installs_filter(abi, number, args)
+        if binds_siblings is not None and result >= 0:
+            self._full(task, "it installed a seccomp filter")
+        self._release_from_gate(task)
+        for quiesce in [q for q in self._quiescing if q.then is task]:
+            if result == 0:
+                for member in quiesce.members:
+                    self._full(member, "a sibling thread installed a seccomp filter for all")
+            self._let_go(quiesce)
+        self.resume(task)
+
+    def _full(self, task: Task, why: str) -> None:
+        if not task.full:
+            task.full = True
+            self.recorder.fact(ModeChanged(task.tid, "full", why))
+
+    def _release_from_gate(self, task: Task) -> None:
+        if task.space.holder is task or task.waiting:
+            for freed in self.gate.leave(task, task.space):
+                self.resume(freed)
+
+    def _other_stop(self, task: Task, status: int) -> None:
+        event, number = status >> 16, status >> 8 & 0xFF
+        if event in _NEW_TASKS:
+            child = self.lifecycle.born(task, event, ptrace.event_message(task.tid))
+            self._release_from_gate(task)
+            early = self._early.pop(child.tid, None)
+            if early is not None:
+                self._dispatch(child.tid, early)
+            self.resume(task)
+        elif event == ptrace.EVENT_EXEC:
+            self._release_from_gate(task)
+            former = ptrace.event_message(task.tid)
+            if former in self.tasks and former != task.tid:
+                self._release_from_gate(self.tasks[former])
+            self.resume(self.lifecycle.executed(task, former))
+        elif event == ptrace.EVENT_STOP:
+            self._event_stop(task, number)
+        elif event:
+            self.resume(task)
+        else:
+            if number in _FAULTS and task.recording:
+                self._fault(task)
+            self.resume(task, number)
+
+    def _event_stop(self, task: Task, number: int) -> None:
+        if number not in _GROUP_STOPS:
+            if task.group_stopped:
+                task.group_stopped = False
+                self.lifecycle.group_continued(task)
+            self.resume(task)
+            return
+        task.group_stopped = True
+        self.lifecycle.group_stopped(task, number)
+        if self.detaching:
+            self._detach(task, 0)
+            return
+        ptrace.raw_request(ptrace.PTRACE_LISTEN, task.tid, 0, 0)
+        if task.quiesce is not None:
+            task.quiesce.drop(task)
+            self._check_still(task.quiesce)
+
+    def _fault(self, task: Task) -> None:
+        info = decode_siginfo(ptrace.siginfo(task.tid, SIGINFO_SIZE))
+        regs = ptrace.registers(task.tid)
+        line = None
+        if info.addr is not None:
+            try:
+                line = task.space.maps_file(task.tid).at(info.addr)
+            except OSError:
+                pass
+        self.recorder.fact(
+            SignalStop(
+                task.tid,
+                self.recorder.now(),
+                info.signo,
+                info.code,
+                info.addr,
+                info.sender,
+                int(regs.rip),
+                int(regs.rsp),
+                info.syscall,
+                line,
+            )
+        )
+
+    def _gone(self, task: Task, status: int) -> None:
+        if task.info is not None and task.recording:
+            self.observer.unfinished(task, *task.info)
+            if task.space.holder is task:
+                # Nobody knows whether the call was done; whoever shares the space has to look.
+                task.space.stale = True
+        self._release_from_gate(task)
+        for quiesce in list(self._quiescing):
+            quiesce.drop(task)
+            if quiesce.then is task:
+                self._let_go(quiesce)
+            else:
+                self._check_still(quiesce)
+        self.lifecycle.gone(task, status)
+
+    def _hold(self, quiesce: Quiesce) -> None:
+        """Bring threads to a standstill; `_check_still` goes on from there."""
+        self._quiescing.append(quiesce)
+        self.recorder.arm()
+        quiesce.begin()
+        self._check_still(quiesce)
+
+    def hold_all(self, then: Callable[[], None]) -> None:
+        """Bring every task to a standstill, call `then`, and let them run (attach)."""
+        self.on_still = then
+        self._hold(Quiesce(list(self.tasks.values()), None))
+
+    def _check_still(self, quiesce: Quiesce) -> None:
+        if not quiesce.still:
+            return
+        if quiesce.then is not None:
+            # The filter may be let in; its threads wait until it has come back.
+            ptrace.raw_request(ptrace.PTRACE_SYSCALL, quiesce.then.tid, 0, 0)
+            return
+        if self.on_still is not None:
+            self.on_still()
+        self._let_go(quiesce)
+
+    def _let_go(self, quiesce: Quiesce) -> None:
+        if quiesce in self._quiescing:
+            self._quiescing.remove(quiesce)
+            for task, number in quiesce.release():
+                self.resume(task, number)
+
+    def detach_all(self) -> None:
+        """Ask every task to stop, and let each go at its next stop."""
+        self.detaching = True
+        for quiesce in list(self._quiescing):
+            self._let_go(quiesce)
+        for task in list(self.tasks.values()):
+            if task.waiting:
+                task.waiting = False
+                self._detach(task, 0)
+                continue
+            try:
+                ptrace.request(ptrace.PTRACE_INTERRUPT, task.tid)
+            except (ptrace.TaskGone, OSError):
+                pass
+
+    def _detach(self, task: Task, number: int) -> None:
+        ptrace.raw_request(ptrace.PTRACE_DETACH, task.tid, 0, number)
+        self.lifecycle.let_go(task)
+
+    def _tick(self) -> None:
+        """What is due by time: the batch, waiting threads, the front's words."""
+        recorder = self.recorder
+        recorder.ticked = False
+        recorder.flush()
+        for freed in self.gate.overdue():
+            self.resume(freed)
+        for quiesce in list(self._quiescing):
+            self._check_still(quiesce)
+        for message in recorder.heard():
+            if self.on_message is not None:
+                self.on_message(message)
+        if not recorder.journal.pending and not self.gate.contested and not self._quiescing:
+            recorder.disarm()

@@ -1,0 +1,79 @@
+"""What depends on the architecture: x86-64 and i386. Another architecture is another file like this one.
+
+Registers, audit numbers and the i386 calls that pass their arguments in memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import Any, Dict, Optional, Tuple
+
+from ptrace.binding.linux_struct import user_regs_struct
+
+from wxtrace.model.abi import CALL_NUMBERS, I386, X86_64
+
+__all__ = [
+    "ARCH_ABI",
+    "AUDIT_ARCH",
+    "indirect_call",
+    "injected_call",
+    "shmat_result_address",
+    "syscall_instruction",
+]
+
+AUDIT_ARCH = {X86_64: 0xC000003E, I386: 0x40000003}
+"""include/uapi/linux/audit.h"""
+ARCH_ABI: Dict[int, int] = {arch: abi for abi, arch in AUDIT_ARCH.items()}
+
+ORIG_AX = user_regs_struct.orig_rax.offset
+AX = user_regs_struct.rax.offset
+DI = user_regs_struct.rdi.offset
+BX = user_regs_struct.rbx.offset
+
+_OLD_MMAP = CALL_NUMBERS[I386]["mmap"]
+_IPC = CALL_NUMBERS[I386]["ipc"]
+_SHMAT, _SHMDT = 21, 22
+_BLOCK = struct.Struct("<6I")
+ReadMemory = Any
+
+
+def indirect_call(number: int, args: Tuple[int, ...], read: ReadMemory) -> Optional[Tuple[int, Tuple[int, ...]]]:
+    """The call an i386 multiplexer stands for, its arguments fetched by `read(address, size)`.
+
+    None for calls that mean what they say (arch/x86/kernel/sys_ia32.c:ia32_mmap, ipc/syscall.c:ksys_ipc).
+    """
+    if number == _OLD_MMAP:
+        block = read(args[0] & 0xFFFFFFFF, _BLOCK.size)
+        return None if block is None else (number, _BLOCK.unpack(block))
+    if number == _IPC:
+        call = args[0] & 0xFFFF
+        if call == _SHMAT:
+            return CALL_NUMBERS[I386]["shmat"], (args[1], args[4], args[2], args[3], 0, 0)
+        if call == _SHMDT:
+            return CALL_NUMBERS[I386]["shmdt"], (args[4], 0, 0, 0, 0, 0)
+    return None
+
+
+def shmat_result_address(number: int, args: Tuple[int, ...]) -> Optional[int]:
+    """Where ipc(SHMAT) stores the attach address: its result register holds only 0 or an errno."""
+    if number == _IPC and args[0] & 0xFFFF == _SHMAT:
+        return args[3] & 0xFFFFFFFF
+    return None
+
+
+def syscall_instruction(code: bytes) -> Optional[int]:
+    """The ABI of the two-byte system-call instruction, or None when these bytes are not one."""
+    return {b"\x0f\x05": X86_64, b"\xcd\x80": I386}.get(code)
+
+
+def injected_call(regs: user_regs_struct, abi: int, name_number: int, args: Tuple[int, ...]) -> user_regs_struct:
+    """Registers that run the system-call instruction just executed once more, with another call."""
+    changed = user_regs_struct()
+    ctypes.memmove(ctypes.addressof(changed), ctypes.addressof(regs), ctypes.sizeof(regs))
+    changed.rip = regs.rip - 2
+    changed.rax = name_number
+    names = ("rdi", "rsi", "rdx", "r10", "r8") if abi == X86_64 else ("rbx", "rcx", "rdx", "rsi", "rdi")
+    for name, value in zip(names, args):
+        setattr(changed, name, value)
+    return changed
