@@ -1,0 +1,118 @@
+"""The command line: which command, with which arguments. Only what a command needs is imported."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from importlib import import_module
+from typing import Dict, List, NoReturn, Tuple
+
+from wxtrace import __version__
+from wxtrace.errors import UsageError, WxtraceError
+
+__all__ = ["report", "run"]
+
+_COMMANDS: Dict[str, Tuple[str, str]] = {
+    "export": ("wxtrace.commands.export", "write the timeline of a kept run as JSON"),
+    "schema": ("wxtrace.commands.schema", "print the JSON Schema of the timeline"),
+}
+
+_DESCRIPTION = """\
+Run a program and show the exact memory-protection call that was refused: on which memory, where that memory came
+from, who refused it, the proof, and the smallest fix.
+
+  wxtrace -- wine mytool.exe            run it, explain every refused call
+  wxtrace -o run.json -- ./jit          the same, and write the timeline for a bug report
+  wxtrace -p 4242                       attach to a running program; Ctrl-C detaches
+"""
+
+_EPILOG = """\
+commands:
+%s
+
+exit status: the program's own (128+n when signal n killed it), 126 or 127 when it cannot be started,
+125 when wxtrace itself fails, 70 when --verify found a mismatch.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("%s; see %s --help" % (message, self.prog))
+
+
+def run(arguments: List[str]) -> int:
+    """Dispatch one command line and give its exit status."""
+    if arguments and arguments[0] in _COMMANDS:
+        return int(import_module(_COMMANDS[arguments[0]][0]).run(arguments[1:]))
+    ours, separator, command = _split(arguments)
+    options, rest = _parser().parse_known_args(ours)
+    if rest and rest[0].startswith("-"):
+        raise UsageError("no such option: %s; see wxtrace --help" % rest[0])
+    if rest:
+        raise _forgotten_dashes(ours, rest)
+    if options.pid is not None:
+        if command or separator:
+            raise UsageError("-p attaches to a running program: leave the command out")
+    elif not command:
+        raise UsageError("no program to run: wxtrace -- PROGRAM ARGUMENTS (see wxtrace --help)")
+    return int(import_module("wxtrace.commands.run").run(options, command))
+
+
+def report(error: WxtraceError) -> int:
+    """Say what went wrong in one sentence on stderr."""
+    try:
+        sys.stderr.write("wxtrace: %s\n" % error)
+        traceback = getattr(error, "traceback", "")
+        if traceback and os.environ.get("WXTRACE_DEBUG"):
+            sys.stderr.write(traceback)
+    except OSError:
+        pass
+    return error.exit_status
+
+
+def _split(arguments: List[str]) -> Tuple[List[str], bool, List[str]]:
+    if "--" not in arguments:
+        return arguments, False, []
+    at = arguments.index("--")
+    return arguments[:at], True, arguments[at + 1 :]
+
+
+def _forgotten_dashes(ours: List[str], rest: List[str]) -> UsageError:
+    known = [name for name in _COMMANDS if name.startswith(rest[0])] if len(rest[0]) > 2 else []
+    if shutil.which(rest[0]) is None and known:
+        return UsageError("no command %r; did you mean: wxtrace %s" % (rest[0], known[0]))
+    at = ours.index(rest[0])
+    options, command = ours[:at], ours[at:]
+    words = ["wxtrace", *options, "--", *command]
+    return UsageError("a program to run stands behind “--”: %s" % " ".join(shlex.quote(word) for word in words))
+
+
+def _parser() -> argparse.ArgumentParser:
+    commands = "\n".join("  wxtrace %-8s %s" % (name, text) for name, (_, text) in _COMMANDS.items())
+    parser = _Parser(
+        prog="wxtrace",
+        usage="wxtrace [options] -- PROGRAM [ARGUMENTS]\n       wxtrace [options] -p PID\n       wxtrace COMMAND [...]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG % commands,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the timeline as JSON to FILE")
+    parser.add_argument("-p", "--pid", metavar="PID", type=int, help="attach to a running process with all its threads")
+    parser.add_argument("--all", action="store_true", help="show every traced call, one line each")
+    parser.add_argument("-q", "--quiet", action="store_true", help="show only the summary")
+    parser.add_argument("--log", metavar="FILE", help="write our words to FILE instead of stderr")
+    parser.add_argument(
+        "--verify", action="store_true", help="compare our map with /proc/PID/maps after every call (slow)"
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("auto", "accelerated", "full"),
+        default="auto",
+        help="how the program is stopped: auto is right for everybody",
+    )
+    parser.add_argument("--version", action="version", version="wxtrace " + __version__)
+    return parser

@@ -1,0 +1,249 @@
+"""The running commentary on stderr: each refused call as it happens, and the summary at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Dict, List, Optional, TextIO, Tuple
+
+from wxtrace.commands.wording import (
+    call_text,
+    memory_text,
+    palette_for,
+    plural,
+    printable,
+    result_text,
+)
+from wxtrace.model.event import FAKED, REFUSED, Amendment, Event
+from wxtrace.model.facts import Lost, Mismatch, Note
+from wxtrace.model.story import Shown, Story
+
+__all__ = ["Console"]
+
+_SHOWN_IN_FULL = 1
+_SHOWN_SHORT = 5
+_MOST_PARTS = 4
+_ENDINGS = {
+    "recovered": "the program got by without it and ended well",
+    "continued": "the program went on",
+    "exited": "the program gave up and exited",
+    "aborted": "the program aborted",
+    "crashed": "the program crashed",
+    "running": "the program was still running",
+    "unknown": "",
+}
+
+
+class Console:
+    """Writes to one stream. `everything` adds a line for every event, `quiet` leaves the summary alone."""
+
+    def __init__(self, stream: TextIO, everything: bool = False, quiet: bool = False) -> None:
+        self._stream = stream
+        self._everything = everything
+        self._quiet = quiet
+        self._colour = palette_for(stream)
+        self._outcomes: Counter[str] = Counter()
+        self._repeats: Counter[Tuple[object, ...]] = Counter()
+        self._by_cause: Dict[Tuple[str, str, str], Counter[str]] = {}
+        self._endings: Dict[Tuple[str, str, str], Counter[str]] = {}
+        self._keys: Dict[int, Tuple[str, str, str]] = {}
+        self._faults: List[Event] = []
+        self._notes: Counter[str] = Counter()
+
+    def show(self, shown: Shown, story: Story) -> None:
+        """One thing the story tells."""
+        if isinstance(shown, Event):
+            self._event(shown, story)
+        elif isinstance(shown, Amendment):
+            self._amendment(shown)
+        elif isinstance(shown, Note):
+            self._note(shown)
+        elif isinstance(shown, Mismatch):
+            self._mismatch(shown)
+        elif isinstance(shown, Lost):
+            self.say("the record is incomplete: " + shown.why)
+
+    def say(self, text: str) -> None:
+        """One line of ours."""
+        self._line("%swxtrace:%s %s" % (self._colour.quiet, self._colour.end, text))
+
+    def _line(self, text: str) -> None:
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass
+
+    # As it happens
+
+    def _event(self, event: Event, story: Story) -> None:
+        self._outcomes[event.outcome] += 1
+        if self._everything:
+            self._one_line(event)
+        if event.outcome in (REFUSED, FAKED):
+            self._refused(event, story)
+        elif event.name == "fault" and event.diagnosis is not None:
+            self._faults.append(event)
+            if not self._quiet and (event.diagnosis.cause == "fault.nx" or event.diagnosis.fixes):
+                self._fault(event, story)
+
+    def _one_line(self, event: Event) -> None:
+        result = result_text(event)
+        where = ""
+        if event.touched:
+            part = event.touched[0]
+            where = "  [%s %s%s]" % (
+                part.provenance,
+                part.after or part.before or "",
+                "" if len(event.touched) == 1 else " +%d" % (len(event.touched) - 1),
+            )
+        mark = "" if event.outcome == "ok" else "  <%s>" % event.outcome
+        self._line("[%d] %s%s%s%s" % (event.tid, call_text(event), " = " + result if result else "", where, mark))
+
+    def _who(self, event: Event, story: Story) -> str:
+        process = story.processes[event.proc - 1]
+        return "%s[%d]" % (printable(process.comm or "?", 40), event.pid)
+
+    def _refused(self, event: Event, story: Story) -> None:
+        diagnosis = event.diagnosis
+        cause = diagnosis.cause if diagnosis is not None else "unknown"
+        key = (self._who(event, story), event.name, cause)
+        self._keys[event.n] = key
+        self._by_cause.setdefault(key, Counter())[event.errno or event.outcome] += 1
+        repeat = (*key, event.errno, event.touched[0].asked if event.touched else None)
+        self._repeats[repeat] += 1
+        count = self._repeats[repeat]
+        if self._quiet or count > _SHOWN_SHORT + 1:
+            return
+        c = self._colour
+        word = "REFUSED" if event.outcome == REFUSED else "FAKED"
+        self._line("%s%s%s  %s = %s" % (c.refused, word, c.end, call_text(event), result_text(event)))
+        if count > _SHOWN_IN_FULL:
+            more = " (more like this are counted only)" if count == _SHOWN_SHORT + 1 else ""
+            self._item("why", "as before: %s, in %s%s" % (cause, key[0], more))
+            return
+        self._item("who", "%s, thread %d, %.3f s after the start" % (key[0], event.tid, event.t_ns / 1e9))
+        self._memory(event, story)
+        if diagnosis is None:
+            return
+        self._item("why", "%s%s%s" % (c.heading, printable(diagnosis.summary), c.end))
+        by = "%s, %s" % (cause, diagnosis.confidence)
+        self._item(
+            "", "%s[%s%s]%s" % (c.quiet, by, " by " + diagnosis.refused_by if diagnosis.refused_by else "", c.end)
+        )
+        label = "proof" if diagnosis.confidence == "proved" else "seen"
+        for evidence in diagnosis.evidence:
+            self._item(label, "%s %s(%s)%s" % (printable(evidence.fact), c.quiet, printable(evidence.source), c.end))
+            label = ""
+        if diagnosis.partial is not None:
+            text = "%d of %s changed all the same" % (
+                diagnosis.partial.changed_pages,
+                plural(diagnosis.partial.pages, "page"),
+            )
+            self._item("half", text)
+        self._fixes(event)
+
+    def _fixes(self, event: Event) -> None:
+        c = self._colour
+        assert event.diagnosis is not None
+        for fix in event.diagnosis.fixes:
+            self._item("fix", "%s%s:%s %s" % (c.fix, fix.audience, c.end, printable(fix.text)))
+            if fix.command:
+                self._item("", "  $ " + printable(fix.command))
+
+    def _memory(self, event: Event, story: Story) -> None:
+        label = "memory"
+        space = story.space_of(event.tid)
+        for part in event.touched[:_MOST_PARTS]:
+            piece = space.at(part.start) if space is not None and part.region is not None else None
+            region = piece.region if piece is not None else None
+            path = region.backing.path if region is not None and region.backing is not None else ""
+            origin = ""
+            if region is not None and region.created_by is not None:
+                origin = "made by event %d" % region.created_by
+            elif region is not None:
+                origin = "there since the program was loaded" if not region.inferred else "found in the map"
+            self._item(label, memory_text(part, path, origin))
+            label = ""
+        if len(event.touched) > _MOST_PARTS:
+            self._item("", "and %s more" % plural(len(event.touched) - _MOST_PARTS, "part"))
+
+    def _fault(self, event: Event, story: Story) -> None:
+        assert event.diagnosis is not None and event.details is not None
+        c = self._colour
+        self._line(
+            "%sFAULT%s    %s in %s at %s"
+            % (
+                c.warn,
+                c.end,
+                event.details["signal"],
+                self._who(event, story),
+                event.details["si_addr"],
+            )
+        )
+        self._memory(event, story)
+        self._item("why", "%s%s%s" % (c.heading, printable(event.diagnosis.summary), c.end))
+        self._item("", "%s[%s, %s]%s" % (c.quiet, event.diagnosis.cause, event.diagnosis.confidence, c.end))
+        self._fixes(event)
+
+    def _item(self, label: str, text: str) -> None:
+        self._line("  %s%-7s%s %s" % (self._colour.quiet, label, self._colour.end, text))
+
+    def _amendment(self, amendment: Amendment) -> None:
+        key = self._keys.get(amendment.n)
+        if key is not None:
+            self._endings.setdefault(key, Counter())[amendment.aftermath] += 1
+
+    def _note(self, note: Note) -> None:
+        self._notes[note.kind] += 1
+        if not self._quiet and self._notes[note.kind] == 1:
+            self.say(printable(note.text))
+
+    def _mismatch(self, mismatch: Mismatch) -> None:
+        self.say("MISMATCH after %s in thread %d: our map and /proc/PID/maps differ" % (mismatch.call, mismatch.tid))
+        for line in mismatch.expected:
+            self._item("ours", printable(line))
+        for line in mismatch.found:
+            self._item("maps", printable(line))
+
+    # At the end
+
+    def summary(self, story: Story, seconds: float, ending: Optional[str]) -> None:
+        """What was refused, by whom, and what came of it; how many calls and processes."""
+        c = self._colour
+        total = sum(self._outcomes.values())
+        for key, errnos in self._by_cause.items():
+            who, call, cause = key
+            refused = " ".join("%d× %s" % (count, name) for name, count in errnos.items())
+            endings = self._endings.get(key, Counter())
+            words = [_ENDINGS.get(name, name) for name in endings if _ENDINGS.get(name, name)]
+            self.say(
+                "%s%s %s%s in %s: %s%s"
+                % (c.refused, call, refused, c.end, who, cause, " — " + ", ".join(words) if words else "")
+            )
+        for event in self._faults:
+            assert event.diagnosis is not None
+            if not self._keys or event.diagnosis.cause == "fault.nx":
+                self.say("%s: %s" % (event.diagnosis.cause, printable(event.diagnosis.summary)))
+        if not self._by_cause:
+            self.say("nothing was refused")
+        if story.checked or story.mismatches:
+            self.say(
+                "the map was compared with /proc/PID/maps %s: %s"
+                % (plural(story.checked, "time"), plural(story.mismatches, "mismatch", "mismatches"))
+            )
+        if story.dropped:
+            self.say("%s were not kept: the journal had reached its limit" % plural(story.dropped, "ordinary call"))
+        counted = [
+            "%d %s" % (self._outcomes[name], name) for name in ("failed", "probe", "unfinished") if self._outcomes[name]
+        ]
+        processes = plural(len(story.processes), "process", "processes")
+        self.say(
+            "%s in %s, %.2f s%s%s"
+            % (
+                plural(total, "event"),
+                processes,
+                seconds,
+                " (%s)" % ", ".join(counted) if counted else "",
+                "; " + ending if ending else "",
+            )
+        )

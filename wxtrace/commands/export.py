@@ -1,0 +1,80 @@
+"""`wxtrace export`: a journal becomes a timeline JSON."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import time
+from typing import BinaryIO, List, TextIO
+
+from wxtrace.commands.wording import plural, printable
+from wxtrace.errors import UsageError, WxtraceError
+from wxtrace.record import store
+from wxtrace.record.journal import JournalReader
+from wxtrace.record.timeline import write_timeline
+
+__all__ = ["run", "write_file"]
+
+_SILENT_SECONDS = 2.0
+
+
+def run(arguments: List[str]) -> int:
+    """Write the timeline of the last run, or of a named journal."""
+    parser = argparse.ArgumentParser(
+        prog="wxtrace export",
+        description="Write the timeline of a kept run as JSON, for a bug report. Without JOURNAL: the last run.",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="the file to write; standard output when left out")
+    parser.add_argument("journal", metavar="JOURNAL", nargs="?", help="a journal file")
+    options = parser.parse_args(arguments)
+    path = options.journal
+    if path is None:
+        kept = store.journals()
+        if not kept:
+            raise UsageError("no run has been kept yet: wxtrace -- PROGRAM keeps one")
+        path = kept[0]
+    if options.output is None or options.output == "-":
+        write_file(path, sys.stdout.buffer, "standard output", sys.stderr)
+        return 0
+    try:
+        output = open(options.output, "wb")
+    except OSError as error:
+        raise UsageError("cannot write %s: %s" % (printable(options.output), error.strerror)) from None
+    write_file(path, output, options.output, sys.stderr)
+    return 0
+
+
+def write_file(journal: str, output: BinaryIO, name: str, talk: TextIO) -> None:
+    """The timeline of `journal` into `output`. Raises WxtraceError when it cannot be read or written."""
+    progress = _Progress(talk)
+    try:
+        with store.open_journal(journal) as raw, io.TextIOWrapper(output, encoding="ascii", newline="\n") as out:
+            if out.seekable() and os.path.isfile(name):
+                out.truncate(0)
+            write_timeline(JournalReader(raw, printable(journal)).all(), out, progress.events)
+    except OSError as error:
+        raise WxtraceError("the timeline could not be written to %s: %s" % (printable(name), error.strerror)) from None
+    finally:
+        progress.clear()
+
+
+class _Progress:
+    """One line on a terminal, once it takes longer than two seconds."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._start = time.monotonic()
+        self._shown = False
+
+    def events(self, count: int) -> None:
+        if time.monotonic() - self._start > _SILENT_SECONDS and self._stream.isatty():
+            self._shown = True
+            self._stream.write("\rwxtrace: writing the timeline, %s …" % plural(count, "event"))
+            self._stream.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            self._stream.write("\r\033[K")
+            self._stream.flush()

@@ -1,0 +1,219 @@
+"""The front: stays with the terminal and the shell while another process traces. It never ptraces.
+
+It reads the journal as any other reader does; killed, it harms nobody. It stops when the program stops, so that
+job control works, and ends when the program ends, even if daemons live on under the quiet tracer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import time
+from typing import Any, Dict, List, Optional
+
+from wxtrace.commands.console import Console
+from wxtrace.commands.wording import plural, printable
+from wxtrace.errors import CommandNotRunnable, WxtraceError
+from wxtrace.model.story import Story, signal_name
+from wxtrace.record.journal import JournalReader
+from wxtrace.record.store import open_journal
+
+__all__ = ["Front", "TracerFailed"]
+
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_LEFT_TO_THE_PROGRAM = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN)
+_OVER_PATIENCE = 5.0
+"""Seconds to wait for the tracer's last words once nothing is traced any more."""
+
+
+class Front:
+    """One run, as its user sees it."""
+
+    def __init__(self, channel: socket.socket, tracer: int, journal: str, console: Console, attached: bool) -> None:
+        self.story = Story()
+        self.ending: Optional[str] = None
+        self._channel = channel
+        self._tracer = tracer
+        self._console = console
+        self._reader = JournalReader(open_journal(journal), journal)
+        self._attached = attached
+        self._target: Optional[int] = None
+        self._interrupted = False
+        self._code: Optional[int] = None
+        self._signal: Optional[int] = None
+        self._left: List[int] = []
+        self._ended = self._over = self._detached = False
+        self._deadline = 0.0
+        self._start = time.monotonic()
+
+    def run(self) -> int:
+        """Until the program has ended: its exit status. Raises WxtraceError when it never started."""
+        wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(wake_read, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        for number in _LEFT_TO_THE_PROGRAM:
+            signal.signal(number, self._on_signal if self._attached and number == signal.SIGINT else signal.SIG_IGN)
+        if not self._attached:
+            for number in _FORWARDED:
+                signal.signal(number, self._on_signal)
+        # The program's readers must see the end of its output when it ends, not when we do.
+        _let_go_of_standard_streams()
+        while not self._finished():
+            timeout = 0.1 if self._interrupted or self._ended else None
+            select.select([self._channel.fileno(), wake_read], [], [], timeout)
+            try:
+                os.read(wake_read, 4096)
+            except OSError:
+                pass
+            if self._interrupted and not self._detached:
+                self._ask_to_detach()
+            self._hear()
+            self._read_journal()
+        self._read_journal()
+        self._show(self.story.finish())
+        if not self._left:
+            self._reap()
+        return self._status()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken."""
+        return time.monotonic() - self._start
+
+    def _finished(self) -> bool:
+        if self._over:
+            return True
+        if not self._ended:
+            return False
+        # Processes that live on keep the tracer; without any, its last words follow at once.
+        return bool(self._left) or time.monotonic() > self._deadline
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self._attached:
+            self._interrupted = True
+        elif self._target is not None:
+            try:
+                os.kill(self._target, number)
+            except OSError:
+                pass
+
+    def _ask_to_detach(self) -> None:
+        self._send({"do": "detach"})
+        try:
+            # Breaks the tracer's wait; sent again until it answers.
+            os.kill(self._tracer, signal.SIGUSR1)
+        except OSError:
+            pass
+
+    def _send(self, message: Dict[str, Any]) -> None:
+        try:
+            self._channel.send(json.dumps(message).encode("ascii"), socket.MSG_DONTWAIT)
+        except OSError:
+            pass
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                data = self._channel.recv(1 << 16, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._tracer_gone()
+                return
+            self._message(json.loads(data))
+
+    def _message(self, message: Dict[str, Any]) -> None:
+        what = message["is"]
+        if what == "started":
+            self._target = message["pid"]
+        elif what == "stopped":
+            self._read_journal()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif what == "ended":
+            self._ended = True
+            self._code, self._signal, self._left = message["code"], message["signal"], message["left"]
+            self._deadline = time.monotonic() + _OVER_PATIENCE
+        elif what == "over":
+            self._over = self._ended = True
+        elif what == "detaching":
+            self._detached = True
+        elif what == "not-started":
+            self._over = True
+            raise _not_started(message["errno"], message["filter"])
+        elif what == "failed":
+            self._over = True
+            raise TracerFailed(message["why"], message["traceback"])
+        elif what == "journal-failed":
+            self._console.say(
+                "the journal cannot be written any more (%s); the program goes on, unrecorded" % message["why"]
+            )
+
+    def _tracer_gone(self) -> None:
+        if self._ended:
+            self._over = True
+            return
+        raise WxtraceError("the tracer died, and the program with it; what was recorded until then is kept")
+
+    def _read_journal(self) -> None:
+        for fact in self._reader.available():
+            self._show(self.story.feed(fact))
+
+    def _show(self, shown: Any) -> None:
+        for item in shown:
+            self._console.show(item, self.story)
+
+    def _reap(self) -> None:
+        try:
+            os.waitpid(self._tracer, 0)
+        except OSError:
+            pass
+
+    def _status(self) -> int:
+        if self._attached and self._detached:
+            self.ending = "detached, the program goes on"
+            return 0
+        if self._signal is not None:
+            self.ending = "killed by %s" % signal_name(self._signal)
+        elif self._code is not None:
+            self.ending = "exit status %d" % self._code
+        if self._left:
+            self.ending = "%s; %s on, traced quietly (pid %s)" % (
+                self.ending,
+                plural(len(self._left), "process goes", "processes go"),
+                ", ".join(str(pid) for pid in self._left[:5]) + (", …" if len(self._left) > 5 else ""),
+            )
+        if self._signal is not None:
+            return 128 + self._signal
+        return self._code or 0
+
+
+class TracerFailed(WxtraceError):
+    """The tracer said what went wrong."""
+
+    def __init__(self, why: str, traceback: str) -> None:
+        super().__init__(why)
+        self.traceback = traceback
+
+
+def _let_go_of_standard_streams() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def _not_started(number: int, in_filter: bool) -> WxtraceError:
+    words = os.strerror(number)
+    if in_filter:
+        return WxtraceError("the seccomp filter could not be installed (%s); try --mode full" % words)
+    if number == 2:
+        return CommandNotRunnable("the program's interpreter (its #! line, or its loader) is missing")
+    if number == 8:
+        return CommandNotRunnable("not an executable format; for a script without a #! line: wxtrace -- sh FILE")
+    return CommandNotRunnable("cannot be executed: %s" % printable(words))

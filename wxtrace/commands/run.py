@@ -1,0 +1,142 @@
+"""`wxtrace -- PROGRAM` and `wxtrace -p PID`: split into tracer and front, run, write the timeline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import stat
+import sys
+from typing import BinaryIO, List, NoReturn, Optional, TextIO
+
+from wxtrace.commands.console import Console
+from wxtrace.commands.export import write_file
+from wxtrace.commands.front import Front
+from wxtrace.commands.wording import printable
+from wxtrace.errors import CommandNotFound, CommandNotRunnable, UsageError, WxtraceError
+from wxtrace.record import store
+
+__all__ = ["run"]
+
+_MISMATCH_STATUS = 70
+
+
+def run(options: argparse.Namespace, command: List[str]) -> int:
+    """Trace one command or process; the exit status is the program's own."""
+    path = _find(command[0]) if command else None
+    if options.pid is not None:
+        _check_attachable(options.pid)
+    output = _open_output(options.output) if options.output else None
+    stream = _open_log(options.log) if options.log else sys.stderr
+    console = Console(stream, everything=options.all, quiet=options.quiet)
+    journal = store.create()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sys.stdout.flush()
+    tracer = os.fork()
+    if tracer == 0:
+        ours.close()
+        _trace(options, command, path, journal.fd, theirs)
+    theirs.close()
+    front = Front(ours, tracer, journal.path, console, attached=options.pid is not None)
+    try:
+        status = front.run()
+    except WxtraceError as error:
+        _discard(journal)
+        raise type(error)("%s: %s" % (printable(command[0]), error)) from None if path else error
+    console.summary(front.story, front.seconds, front.ending)
+    if output is not None:
+        write_file(journal.path, output, options.output, stream)
+    elif journal.kept:
+        console.say("`wxtrace export -o FILE` writes the timeline of this run")
+    if not journal.kept:
+        _discard(journal)
+    return _MISMATCH_STATUS if front.story.mismatches else status
+
+
+def _trace(
+    options: argparse.Namespace, command: List[str], path: Optional[str], journal: int, channel: socket.socket
+) -> NoReturn:
+    """The tracer process, from fork to its end."""
+    status = 125
+    try:
+        from wxtrace.live.session import Session, trace
+
+        trace(
+            Session(
+                journal,
+                channel,
+                [os.fsencode(word) for word in command],
+                os.fsencode(path) if path is not None else None,
+                options.pid,
+                options.mode,
+                options.verify,
+            )
+        )
+        status = 0
+    except ImportError as error:
+        channel.send(b'{"is": "failed", "why": "a module is missing: %s", "traceback": ""}' % str(error.name).encode())
+    finally:
+        os._exit(status)
+
+
+def _find(program: str) -> str:
+    """The file to execute, as a shell would find it. Raises CommandNotFound or CommandNotRunnable."""
+    shown = printable(program)
+    found = shutil.which(program)
+    if found is not None:
+        return found
+    if os.sep in program:
+        if not os.path.exists(program):
+            raise CommandNotFound("%s: no such file" % shown)
+        if os.path.isdir(program):
+            raise CommandNotRunnable("%s is a directory" % shown)
+        raise CommandNotRunnable("%s is not executable (chmod +x, or name its interpreter first)" % shown)
+    for folder in os.get_exec_path():
+        if os.path.isfile(os.path.join(folder, program)):
+            raise CommandNotRunnable("%s is in %s, but not executable" % (shown, printable(folder)))
+    raise CommandNotFound("%s: no such program in PATH" % shown)
+
+
+def _check_attachable(pid: int) -> None:
+    if pid <= 0 or not os.path.exists("/proc/%d" % pid):
+        raise UsageError("there is no process %d" % pid)
+    if pid == os.getpid():
+        raise UsageError("wxtrace cannot attach to itself")
+    try:
+        with open("/proc/%d/status" % pid) as file:
+            fields = dict(line.partition(":")[::2] for line in file.read(65536).split("\n"))
+    except OSError:
+        raise UsageError("there is no process %d" % pid) from None
+    holder = fields.get("TracerPid", "0").strip()
+    if holder != "0":
+        raise UsageError("process %d is already traced, by process %s: only one tracer at a time" % (pid, holder))
+    if not os.listdir("/proc/%d/task" % pid) or fields.get("State", "").strip().startswith("Z"):
+        raise UsageError("process %d has ended already" % pid)
+
+
+def _open_output(path: str) -> BinaryIO:
+    """The timeline's file, opened before the program starts: what cannot be written is said now."""
+    if path == "-":
+        raise UsageError("-o needs a file: standard output belongs to the program")
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
+    except OSError as error:
+        raise UsageError("cannot write %s: %s" % (printable(path), error.strerror)) from None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        os.set_inheritable(fd, False)
+    return os.fdopen(fd, "wb")
+
+
+def _open_log(path: str) -> TextIO:
+    try:
+        return open(path, "w", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError("cannot write %s: %s" % (printable(path), error.strerror)) from None
+
+
+def _discard(journal: store.NewJournal) -> None:
+    try:
+        os.unlink(journal.path)
+    except OSError:
+        pass

@@ -1,0 +1,20 @@
+"""`wxtrace schema`: the contract other programs may rely on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import List
+
+from wxtrace.record.timeline import schema_text
+
+__all__ = ["run"]
+
+
+def run(arguments: List[str]) -> int:
+    """Print the JSON Schema of the timeline."""
+    argparse.ArgumentParser(
+        prog="wxtrace schema", description="Print the JSON Schema of the timeline (wxtrace-timeline/1)."
+    ).parse_args(arguments)
+    sys.stdout.write(schema_text())
+    return 0

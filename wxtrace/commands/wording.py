@@ -1,0 +1,149 @@
+"""Words and colours for people: calls, memory, diagnoses. Nothing a target or a file chose reaches a terminal raw."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from typing import Any, Dict, List, Optional, TextIO
+
+from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
+from wxtrace.model.causes.base import size_text
+from wxtrace.model.event import Event, Touched
+
+__all__ = [
+    "Palette",
+    "call_text",
+    "memory_text",
+    "palette_for",
+    "plural",
+    "printable",
+    "result_text",
+]
+
+_ERRNO_WORDS: Dict[str, str] = {}
+MOST_TEXT = 300
+"""Characters of one foreign string that are shown; the timeline keeps all."""
+
+
+class Palette:
+    """ANSI colours by meaning, or nothing at all."""
+
+    def __init__(self, on: bool) -> None:
+        self.refused = "\033[1;31m" if on else ""
+        self.heading = "\033[1m" if on else ""
+        self.quiet = "\033[2m" if on else ""
+        self.fix = "\033[32m" if on else ""
+        self.warn = "\033[33m" if on else ""
+        self.end = "\033[0m" if on else ""
+
+
+def palette_for(stream: TextIO) -> Palette:
+    """Colours only on a terminal, and never where NO_COLOR is set (no-color.org) or TERM is dumb."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Palette(wanted and stream.isatty())
+
+
+def printable(text: str, most: int = MOST_TEXT) -> str:
+    """Text of unknown origin, harmless on a terminal: control, format and surrogate characters become escapes."""
+    if len(text) > most:
+        text = text[: most - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() and unicodedata.category(char) != "Cf" else _escape(char) for char in text
+    )
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # one byte that was no UTF-8 (PEP 383)
+        return "\\x%02x" % (code - 0xDC00)
+    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(
+        char, "\\x%02x" % code if code < 256 else "\\u%04x" % code if code < 65536 else "\\U%08x" % code
+    )
+
+
+def plural(count: int, noun: str, many: Optional[str] = None) -> str:
+    """`1 call`, `2 calls`, `2 processes`."""
+    return "%d %s" % (count, noun if count == 1 else many or noun + "s")
+
+
+def errno_words(name: str) -> str:
+    """`Permission denied` for EACCES."""
+    if not _ERRNO_WORDS:
+        import errno
+
+        for number, known in errno.errorcode.items():
+            _ERRNO_WORDS[known] = os.strerror(number)
+    return _ERRNO_WORDS.get(name, "")
+
+
+def call_text(event: Event) -> str:
+    """`mprotect(0x7f…, 4096, PROT_READ|PROT_EXEC)`; other events by their details."""
+    if event.call is None:
+        return "%s(%s)" % (event.name, _details(event.details or {}))
+    args = symbolic_args(event.call.abi, event.call.number, event.call.args)
+    return "%s(%s)" % (event.name, ", ".join(str(value) for value in args.values()))
+
+
+def _details(details: Dict[str, Any]) -> str:
+    parts = []
+    for key, value in details.items():
+        text = " ".join(value) if isinstance(value, list) else str(value)
+        parts.append("%s=%s" % (key, printable(text, 80)))
+    return ", ".join(parts)
+
+
+def result_text(event: Event) -> str:
+    """`-1 EACCES (Permission denied)`, an address, a number, or `?` for a call that never returned."""
+    if event.errno is not None:
+        words = errno_words(event.errno)
+        return "-1 %s%s" % (event.errno, " (%s)" % words if words else "")
+    if event.result is None:
+        return "?" if event.call is not None else ""
+    return hex(event.result) if event.name in RETURNS_ADDRESS else str(event.result)
+
+
+_KINDS = {
+    "heap": "heap (brk)",
+    "anon": "anonymous memory",
+    "anon-shared": "shared anonymous memory",
+    "file": "private file mapping",
+    "file-cow": "private file mapping, written to",
+    "file-shared": "shared file mapping",
+    "dev-zero": "private mapping of /dev/zero",
+    "memfd": "memfd",
+    "memfd-private": "private memfd mapping",
+    "memfd-cow": "private memfd mapping, written to",
+    "shm": "SysV shared memory",
+    "hugetlb": "huge pages",
+    "secretmem": "secret memory",
+    "aio": "aio ring",
+    "device": "device mapping",
+    "stack": "main stack",
+    "thread-stack": "thread stack",
+    "shadow-stack": "shadow stack",
+    "vdso": "vdso",
+    "special": "kernel's own mapping",
+}
+
+
+def kind_text(provenance: Optional[str]) -> str:
+    """What a provenance means, in words."""
+    return _KINDS.get(provenance or "", provenance or "unknown memory")
+
+
+def memory_text(part: Touched, path: str, origin: str) -> str:
+    """`0x7f…-0x7f… rw-p, 4 KiB of anonymous memory, made by event 27`."""
+    if part.region is None:
+        place = "new memory" if part.start == part.end else "%#x-%#x" % (part.start, part.end)
+        return "%s %s: %s" % (place, part.asked or "", kind_text(part.provenance))
+    words: List[str] = [
+        "%#x-%#x %s" % (part.start, part.end, part.before or ""),
+        "%s of %s" % (size_text(part.end - part.start), kind_text(part.provenance)),
+    ]
+    if path:
+        words.append(printable(path))
+    if origin:
+        words.append(origin)
+    return ", ".join(words)
