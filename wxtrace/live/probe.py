@@ -35,8 +35,9 @@ from wxtrace.model.facts import BY_KERNEL, Call, Descriptor, MountFact, Probe
 __all__ = ["Prober"]
 
 MOST_VMAS = 64
-FULL_PROBES_PER_SECOND = 200
-"""Beyond this a program that fails on purpose in a loop gets short probes."""
+BUDGET_SECONDS, REFILL = 1.0, 0.1
+"""A full probe takes milliseconds. Together they may take a tenth of the time, after a first second; beyond that
+(a program that fails in a loop) probes are short."""
 
 _EACCES, _EPERM = -13, -1
 _SYSCTLS = ("vm/max_map_count", "vm/overcommit_memory", "vm/mmap_min_addr", "vm/memfd_noexec", "vm/nr_hugepages")
@@ -59,11 +60,18 @@ class Prober:
     """Collects evidence; `mdwe` is what the tracer knows of processes it launched (None when it attached)."""
 
     def __init__(self) -> None:
-        self._window = 0.0
-        self._in_window = 0
+        self._budget = BUDGET_SECONDS
+        self._refilled = time.monotonic()
 
     def probe(self, task: Task, name: str, request: Request, call: Call) -> Probe:
         """Everything a rule may want to see about this failed call."""
+        start = self._refill()
+        try:
+            return self._full_or_short(task, name, request, call)
+        finally:
+            self._budget -= time.monotonic() - start
+
+    def _full_or_short(self, task: Task, name: str, request: Request, call: Call) -> Probe:
         tid = task.tid
         try:
             regs = ptrace.registers(tid)
@@ -71,8 +79,8 @@ class Prober:
         except Exception:  # python-ptrace raises its own kinds; a dying task has no registers
             ip = sp = 0
         comm = os.fsdecode(read_proc(tid, "comm", 64).rstrip(b"\n"))
-        if self._throttled():
-            return Probe(tid, comm, ip, sp, vmas_complete=False)
+        if self._budget <= 0:
+            return Probe(tid, comm, ip, sp, vmas_complete=False, short=True)
         status = parse_status(read_proc(tid, "status", 65536))
         vmas, complete = self._vmas(tid, request)
         start_brk = start_stack = 0
@@ -114,12 +122,11 @@ class Prober:
             open_fds=_count_fds(tid) if name.startswith("memfd") else None,
         )
 
-    def _throttled(self) -> bool:
+    def _refill(self) -> float:
         now = time.monotonic()
-        if now - self._window > 1:
-            self._window, self._in_window = now, 0
-        self._in_window += 1
-        return self._in_window > FULL_PROBES_PER_SECOND
+        self._budget = min(BUDGET_SECONDS, self._budget + (now - self._refilled) * REFILL)
+        self._refilled = now
+        return now
 
     def _vmas(self, tid: int, request: Request) -> tuple[List[Vma], bool]:
         if request.name in ("memfd_create", "seccomp", "ptrace", "personality", "prctl"):

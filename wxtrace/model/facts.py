@@ -168,7 +168,10 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Probe:
-    """What was volatile when the next call of `tid` failed, taken while the thread stood still."""
+    """What was volatile when the next call of `tid` failed, taken while the thread stood still.
+
+    `short`: the same kind of call fails all the time, and only the first fields were read.
+    """
 
     tid: int
     comm: str = ""
@@ -176,6 +179,7 @@ class Probe:
     sp: int = 0
     vmas: List[Vma] = field(default_factory=list)
     vmas_complete: bool = True
+    short: bool = False
     status: Dict[str, str] = field(default_factory=dict)
     limits: Dict[str, Optional[int]] = field(default_factory=dict)
     map_count: Optional[int] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Tuple
 
 from wxtrace.model.causes.base import Installed
-from wxtrace.model.event import Event
+from wxtrace.model.event import Diagnosis, Event
 from wxtrace.model.facts import Image, SignalStop
 from wxtrace.model.space import AddressSpace
 
@@ -52,6 +52,8 @@ class Process:
         self.let_go = False
         self.pending: Dict[int, Pending] = {}
         self.last_fault: Optional[SignalStop] = None
+        # By call, errno and protection asked: what the last full look at such a failure said.
+        self.diagnosed: Dict[Tuple[str, str, Optional[int]], Tuple[Diagnosis, Tuple[int, ...]]] = {}
 
     @property
     def comm(self) -> str:

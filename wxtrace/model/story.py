@@ -7,13 +7,14 @@ whoever holds the facts can tell the story, now or later, and gets the same one.
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from wxtrace.model import facts, flags
 from wxtrace.model.abi import call_name
 from wxtrace.model.aftermath import aftermath_of_exit, refused_behind
 from wxtrace.model.calls import Request, request_of
-from wxtrace.model.causes.base import Installed, Refusal
+from wxtrace.model.causes.base import CONSISTENT, Installed, Refusal
 from wxtrace.model.causes.decide import diagnose, diagnosis_of
 from wxtrace.model.causes.faults import FAULT_SIGNALS, describe_fault
 from wxtrace.model.causes.seccomp import filter_answered, filter_killed, filter_trapped
@@ -329,7 +330,7 @@ class Story:
         refusal = self._refusal(task, call, request, errno, touched)
         touched = _with_evidence(touched, refusal.probe)
         partial = _partial(touched, request, self._page_size)
-        diagnosis, related = diagnose(refusal, partial)
+        diagnosis, related = self._diagnose(task, refusal, partial)
         outcome = outcome_of_failure(diagnosis.cause, request, errno)
         name = call_name(call.abi, call.number)
         result = call.result if call.result >= 0 else None
@@ -339,6 +340,19 @@ class Story:
             pending.related += related
             task.process.pending[event.n] = pending
         return event
+
+    def _diagnose(
+        self, task: TaskState, refusal: Refusal, partial: Optional[Partial]
+    ) -> Tuple[Diagnosis, Tuple[int, ...]]:
+        """Where a failing loop got a short probe, the last full diagnosis of its like stands, as consistent."""
+        kind = (refusal.request.name, refusal.errno, refusal.request.prot)
+        known = task.process.diagnosed.get(kind)
+        if refusal.probe.short and known is not None:
+            diagnosis, related = known
+            return replace(diagnosis, confidence=CONSISTENT, partial=partial), related
+        diagnosis, related = diagnose(refusal, partial)
+        task.process.diagnosed[kind] = diagnosis, related
+        return diagnosis, related
 
     def _faked(self, task: TaskState, call: facts.Call, request: Request) -> Event:
         self._apply_resynced(task)

@@ -7,7 +7,7 @@ from typing import Optional
 from wxtrace.model import flags as f
 from wxtrace.model.causes.base import CONSISTENT, PROVED, Finding, Refusal, developer, seen
 
-__all__ = ["below_minimum", "brk_below_start", "brk_collision", "occupied", "unmapped"]
+__all__ = ["across_mappings", "below_minimum", "brk_below_start", "brk_collision", "occupied", "unmapped"]
 
 _CAP_SYS_RAWIO = 17
 
@@ -33,6 +33,31 @@ def unmapped(refusal: Refusal) -> Optional[Finding]:
         "nothing is mapped at %s, inside the range of the call" % hole,
         (seen("no mapping at %s" % hole, "/proc/PID/smaps after the call"),),
         (developer("Check address and length; memory may have been unmapped, or replaced by a smaller mapping."),),
+    )
+
+
+def across_mappings(refusal: Refusal) -> Optional[Finding]:
+    """mremap that grows, from a range of several mappings or one that may not grow (mm/mremap.c:vma_to_resize)."""
+    request, parts = refusal.request, refusal.parts()
+    if request.name != "mremap" or refusal.errno != "EFAULT" or not parts:
+        return None
+    first = parts[0].vma
+    if first.has("de") or first.has("pf"):
+        return Finding(
+            "address.special-mapping",
+            PROVED if refusal.kernel_decided else CONSISTENT,
+            "%s belongs to the kernel or a driver and cannot grow" % (first.line.path or "this mapping"),
+            (seen("VM_DONTEXPAND or VM_PFNMAP is set (`de`, `pf`)", "VmFlags in /proc/PID/smaps"),),
+            (developer("Map a larger area instead of growing this one."),),
+        )
+    if first.line.end >= refusal.end:
+        return None
+    return Finding(
+        "argument.length",
+        PROVED if refusal.kernel_decided else CONSISTENT,
+        "the old range reaches over the end of a mapping, and mremap grows one mapping only",
+        (seen("the first mapping of the range ends at %#x" % first.line.end, "/proc/PID/smaps"),),
+        (developer("Give the whole range one protection before it is resized, or resize each part."),),
     )
 
 

@@ -59,6 +59,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "munmap": (protections.sealed, limits.map_count),
     "mremap": (
         addresses.unmapped,
+        addresses.across_mappings,
         protections.sealed,
         addresses.below_minimum,
         limits.no_room,
