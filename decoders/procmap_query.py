@@ -31,9 +31,7 @@ _PERMS = tuple(
 
 def encode_query(address: int, name_buffer: int, name_size: int) -> bytes:
     """Ask for the mapping that covers `address`, or else the next one above it."""
-    return _LAYOUT.pack(
-        QUERY_SIZE, COVERING_OR_NEXT_VMA, address, 0, 0, 0, 0, 0, 0, 0, 0, name_size, 0, name_buffer, 0
-    )
+    return _LAYOUT.pack(QUERY_SIZE, COVERING_OR_NEXT_VMA, address, 0, 0, 0, 0, 0, 0, 0, 0, name_size, 0, name_buffer, 0)
 
 
 def decode_answer(data: bytes, name: bytes) -> MapLine:
@@ -42,6 +40,4 @@ def decode_answer(data: bytes, name: bytes) -> MapLine:
         raise DecodeError("a procmap_query has %d bytes, not %d" % (QUERY_SIZE, len(data)))
     (_, _, _, start, end, bits, _, offset, inode, major, minor, name_size, _, _, _) = _LAYOUT.unpack(data)
     text = name[: name_size - 1] if name_size else b""
-    return MapLine(
-        start, end, _PERMS[bits & 15], offset, "%02x:%02x" % (major, minor), inode, os.fsdecode(text)
-    )
+    return MapLine(start, end, _PERMS[bits & 15], offset, "%02x:%02x" % (major, minor), inode, os.fsdecode(text))

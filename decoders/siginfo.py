@@ -51,9 +51,7 @@ def decode_siginfo(data: bytes) -> SigInfo:
         if head.signo in _FAULTS and head.code != _SI_KERNEL:
             fault = _fault.parse(head.rest)
             keyed = head.signo == _SIGSEGV and head.code == _SEGV_PKUERR
-            return SigInfo(
-                head.signo, head.code, fault.addr, pkey=fault.pkey if keyed else None, errno=head.errno
-            )
+            return SigInfo(head.signo, head.code, fault.addr, pkey=fault.pkey if keyed else None, errno=head.errno)
         if head.signo == _SIGSYS:
             call = _sigsys.parse(head.rest)
             return SigInfo(head.signo, head.code, call.call_addr, syscall=call.syscall, errno=head.errno)

@@ -13,9 +13,7 @@ The program notices nothing unless every attempt fails.
 import ctypes
 import sys
 
-Comparison = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int)
-)
+Comparison = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
 
 
 def main() -> int:

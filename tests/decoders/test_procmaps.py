@@ -69,9 +69,7 @@ def test_every_line_in_its_order() -> None:
 
 
 def test_the_fields_of_a_line() -> None:
-    assert parse_maps(MAPS)[1] == MapLine(
-        0x55D0C7A02000, 0x55D0C7A07000, "r-xp", 0x2000, "fe:01", 1311, "/usr/bin/cat"
-    )
+    assert parse_maps(MAPS)[1] == MapLine(0x55D0C7A02000, 0x55D0C7A07000, "r-xp", 0x2000, "fe:01", 1311, "/usr/bin/cat")
 
 
 def test_an_empty_file_has_no_lines() -> None:

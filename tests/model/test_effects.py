@@ -54,9 +54,7 @@ class World:
         grows_down: bool = False,
     ) -> Region:
         self.regions.append(
-            Region(
-                len(self.regions), space, start, end, provenance, backing, created_by, inferred, shared, grows_down
-            )
+            Region(len(self.regions), space, start, end, provenance, backing, created_by, inferred, shared, grows_down)
         )
         return self.regions[-1]
 

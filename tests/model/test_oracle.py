@@ -50,9 +50,8 @@ class Page(NamedTuple):
 
     def same_line(self, other: Page, distance: int) -> bool:
         """Whether maps may show both in one line, `distance` pages apart."""
-        return (
-            (self.prot, self.shared, self.object) == (other.prot, other.shared, other.object)
-            and (self.object is None or self.shows + distance == other.shows)
+        return (self.prot, self.shared, self.object) == (other.prot, other.shared, other.object) and (
+            self.object is None or self.shows + distance == other.shows
         )
 
 
@@ -135,8 +134,7 @@ class Oracle:
             return False
         first = self.pages[low]
         return all(
-            first.same_line(self.pages[page], page - low)
-            and self.pages[page][4:] == first[4:]
+            first.same_line(self.pages[page], page - low) and self.pages[page][4:] == first[4:]
             for page in range(low, high)
         )
 
@@ -204,9 +202,7 @@ class Machine(RuleBasedStateMachine):
         grows_down: bool = False,
     ) -> Region:
         self.regions += 1
-        return Region(
-            self.regions, space, start, end, provenance, backing, created_by, inferred, shared, grows_down
-        )
+        return Region(self.regions, space, start, end, provenance, backing, created_by, inferred, shared, grows_down)
 
     def apply(self, request: Request, result: int = 0, lines: Sequence[MapLine] = ()) -> None:
         self.n += 1

@@ -88,7 +88,7 @@ class Tracer:
             pass
 
     def resume(self, task: Task, number: int = 0) -> None:
-        """Let a stopped task run on, delivering signal `number`, unless its process is being brought to a standstill."""
+        """Let a stopped task run on, delivering signal `number`, unless its process is coming to a standstill."""
         quiesce = task.quiesce
         if quiesce is not None:
             quiesce.park(task, number)
@@ -146,7 +146,8 @@ class Tracer:
             if others:
                 self._hold(Quiesce(others, task))
                 return
-        if task.space.users > 1 and number in ORDERED[abi] and not self.gate.enter(task, task.space):
+        ordered = task.space.users > 1 and number in ORDERED[abi] and not self.detaching
+        if ordered and not self.gate.enter(task, task.space):
             self.recorder.arm()
             return
         self.resume(task)
@@ -303,7 +304,7 @@ class Tracer:
             self._let_go(quiesce)
         for task in list(self.tasks.values()):
             if task.waiting:
-                task.waiting = False
+                self.gate.leave(task, task.space)
                 self._detach(task, 0)
                 continue
             try:

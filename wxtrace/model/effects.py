@@ -132,9 +132,7 @@ def _gone(piece: Piece) -> Touched:
 
 
 def _born(piece: Piece, asked: Optional[str]) -> Touched:
-    return Touched(
-        piece.region.id, piece.start, piece.end, None, asked, piece.perms, piece.region.provenance
-    )
+    return Touched(piece.region.id, piece.start, piece.end, None, asked, piece.perms, piece.region.provenance)
 
 
 def _mmap_provenance(request: Request, line: Optional[MapLine]) -> str:
@@ -344,9 +342,7 @@ def _shmdt(space: AddressSpace, request: Request, result: int, ctx: EffectContex
     return touched
 
 
-def _remap_file_pages(
-    space: AddressSpace, request: Request, result: int, ctx: EffectContext
-) -> List[Touched]:
+def _remap_file_pages(space: AddressSpace, request: Request, result: int, ctx: EffectContext) -> List[Touched]:
     start = request.addr & ~(ctx.page_size - 1)
     end = start + (request.length & ~(ctx.page_size - 1))
     piece = space.at(start)
@@ -354,9 +350,7 @@ def _remap_file_pages(
         return []
     region, backing = piece.region, piece.region.backing._replace(offset=request.offset)
     touched = [_gone(old) for old in space.remove(start, end)]
-    twin = ctx.new_region(
-        space.id, start, end, region.provenance, backing, ctx.n, False, region.shared
-    )
+    twin = ctx.new_region(space.id, start, end, region.provenance, backing, ctx.n, False, region.shared)
     fresh = Piece(start, end, twin, piece.prot)
     space.put(fresh)
     return [*touched, _born(fresh, None)]

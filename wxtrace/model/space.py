@@ -194,9 +194,7 @@ class AddressSpace:
                 name = _SPECIAL_NAME.get(piece.region.provenance, "")
             _join(
                 joined,
-                NormalLine(
-                    piece.start, piece.end, piece.perms, piece.offset, backing.dev, backing.inode, name
-                ),
+                NormalLine(piece.start, piece.end, piece.perms, piece.offset, backing.dev, backing.inode, name),
             )
         return joined
 
@@ -239,9 +237,7 @@ class AddressSpace:
         self._pieces = {piece.start: piece for piece in kept}
         self._compact_at = max(_COMPACT_FLOOR, 2 * len(kept))
 
-    def _piece_of_line(
-        self, line: MapLine, start: int, end: int, created_by: Optional[int], inferred: bool
-    ) -> Piece:
+    def _piece_of_line(self, line: MapLine, start: int, end: int, created_by: Optional[int], inferred: bool) -> Piece:
         backing = backing_of_line(line)
         if backing is not None:
             backing = backing._replace(offset=backing.offset + start - line.start)

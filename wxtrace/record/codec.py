@@ -148,11 +148,7 @@ def _dataclass_reader(kind: Any) -> Reader:
             raise _wrong("%s.%s" % (where, min(missing)), "a value")
         # A field of a newer minor version is not ours to know.
         return kind(
-            **{
-                name: readers[name](entry, "%s.%s" % (where, name))
-                for name, entry in value.items()
-                if name in readers
-            }
+            **{name: readers[name](entry, "%s.%s" % (where, name)) for name, entry in value.items() if name in readers}
         )
 
     return read

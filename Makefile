@@ -1,0 +1,38 @@
+# Two commands for a fresh machine with python3, venv, make and a C compiler: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test check lint clean
+
+demo: $(VENV)/.installed
+	@$(MAKE) -s -C examples
+	@$(BIN)/wxtrace -- examples/build/mdwe examples/build/jit_unchecked; \
+	status=$$?; echo "(the program's exit status was $$status: 128 + SIGSEGV)"
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -q
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd $(VENV) && bin/mypy --config-file ../pyproject.toml -p wxtrace
+
+check: lint test
+
+# Installed regularly, not in place: mypy cannot see the mapped wxtrace.decoders of an editable install.
+$(VENV)/.installed: pyproject.toml $(shell find wxtrace decoders -name '*.py' -o -name '*.json')
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@rm -rf build
+	@$(BIN)/pip install -q --disable-pip-version-check --force-reinstall --no-deps .
+	@$(BIN)/pip install -q --disable-pip-version-check .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@$(BIN)/pip install -q --disable-pip-version-check '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+	$(MAKE) -s -C examples clean

@@ -1,0 +1,111 @@
+"""What the tests share: compiled programs, and a wxtrace run with its validated timeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from wxtrace.record.timeline import schema_text
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = ROOT / "tests" / "programs"
+WXTRACE = Path(sys.executable).with_name("wxtrace")
+_VALIDATOR = Draft202012Validator(json.loads(schema_text()))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished `wxtrace -o FILE -- …`, its timeline already held against the schema."""
+
+    status: int
+    stdout: str
+    stderr: str
+    timeline: Dict[str, Any]
+
+    def refused(self, call: Optional[str] = None) -> List[Dict[str, Any]]:
+        """The alarms, or those of one call."""
+        return [
+            event
+            for event in self.timeline["events"]
+            if event["outcome"] == "refused" and call in (None, event["call"])
+        ]
+
+    def events(self, call: str) -> List[Dict[str, Any]]:
+        """Every event of one call."""
+        return [event for event in self.timeline["events"] if event["call"] == call]
+
+    @property
+    def mismatches(self) -> int:
+        """How often `--verify` found the map wrong."""
+        return int(self.timeline["summary"]["verify"]["mismatches"])
+
+    def causes(self) -> List[str]:
+        """The causes of the alarms, in order."""
+        return [event["diagnosis"]["cause"] for event in self.refused()]
+
+
+def assert_valid(timeline: Dict[str, Any]) -> None:
+    """Against the schema that is shipped; the first fault is enough to read."""
+    for error in _VALIDATOR.iter_errors(timeline):
+        raise AssertionError("%s: %s" % (error.json_path, error.message[:300]))
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The folder of the compiled examples."""
+    subprocess.run(["make", "-s", "-C", str(ROOT / "examples")], check=True, stdout=subprocess.DEVNULL)
+    return ROOT / "examples" / "build"
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile tests/programs/NAME.c once a session and give its path."""
+    folder = tmp_path_factory.mktemp("programs")
+
+    def build(name: str, *flags: str) -> Path:
+        out = folder / (name + "".join(flags).replace("/", "_"))
+        if not out.exists():
+            source = PROGRAMS / (name + ".c")
+            subprocess.run(["cc", "-O1", "-pthread", "-o", str(out), str(source), *flags], check=True)
+        return out
+
+    return build
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Dict[str, str]:
+    """The tests' environment with a state folder of its own."""
+    return {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "NO_COLOR": "1"}
+
+
+Trace = Callable[..., Run]
+
+
+@pytest.fixture
+def trace(tmp_path: Path, environment: Dict[str, str]) -> Trace:
+    """Run a command under wxtrace, always with --verify; `mode` and more options as keywords."""
+
+    def run(*command: str | Path, mode: str = "auto", options: tuple[str, ...] = (), **keywords: Any) -> Run:
+        out = tmp_path / "timeline.json"
+        line = [str(WXTRACE), "--verify", "--mode", mode, "-o", str(out), *options, "--"]
+        done = subprocess.run(
+            [*line, *map(str, command)],
+            env={**environment, **keywords.pop("env", {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            errors="surrogateescape",
+            **keywords,
+        )
+        timeline = json.loads(out.read_text())
+        assert_valid(timeline)
+        return Run(done.returncode, done.stdout, done.stderr, timeline)
+
+    return run
