@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from typing import Dict, List, Optional, TextIO, Tuple
 
 from wxtrace.commands.wording import (
+    arguments_text,
     call_text,
     memory_text,
     palette_for,
@@ -22,6 +24,8 @@ __all__ = ["Console"]
 _SHOWN_IN_FULL = 1
 _SHOWN_SHORT = 5
 _MOST_PARTS = 4
+_WIDTH = 100
+"""Columns of text beside the labels."""
 _ENDINGS = {
     "recovered": "the program got by without it and ended well",
     "continued": "the program went on",
@@ -78,7 +82,7 @@ class Console:
     def _event(self, event: Event, story: Story) -> None:
         self._outcomes[event.outcome] += 1
         if self._everything:
-            self._one_line(event)
+            self._one_line(event, story)
         if event.outcome in (REFUSED, FAKED):
             self._refused(event, story)
         elif event.name == "fault" and event.diagnosis is not None:
@@ -86,18 +90,25 @@ class Console:
             if not self._quiet and (event.diagnosis.cause == "fault.nx" or event.diagnosis.fixes):
                 self._fault(event, story)
 
-    def _one_line(self, event: Event) -> None:
+    def _one_line(self, event: Event, story: Story) -> None:
         result = result_text(event)
-        where = ""
-        if event.touched:
-            part = event.touched[0]
-            where = "  [%s %s%s]" % (
-                part.provenance,
-                part.after or part.before or "",
-                "" if len(event.touched) == 1 else " +%d" % (len(event.touched) - 1),
-            )
+        where = self._region_text(event, story)
         mark = "" if event.outcome == "ok" else "  <%s>" % event.outcome
         self._line("[%d] %s%s%s%s" % (event.tid, call_text(event), " = " + result if result else "", where, mark))
+
+    def _region_text(self, event: Event, story: Story) -> str:
+        """The part that the call leaves behind; `+2` for more parts it touched."""
+        if not event.touched:
+            return ""
+        part = next((part for part in event.touched if part.after is not None), event.touched[0])
+        words = [part.provenance or "", part.after or part.before or ""]
+        space = story.space_of(event.tid)
+        piece = space.at(part.start) if space is not None else None
+        if piece is not None and piece.region.id == part.region and piece.region.backing is not None:
+            words.append(printable(piece.region.backing.path, 60))
+        if len(event.touched) > 1:
+            words.append("+%d" % (len(event.touched) - 1))
+        return "  [%s]" % " ".join(words)
 
     def _who(self, event: Event, story: Story) -> str:
         process = story.processes[event.proc - 1]
@@ -126,10 +137,8 @@ class Console:
         if diagnosis is None:
             return
         self._item("why", "%s%s%s" % (c.heading, printable(diagnosis.summary), c.end))
-        by = "%s, %s" % (cause, diagnosis.confidence)
-        self._item(
-            "", "%s[%s%s]%s" % (c.quiet, by, " by " + diagnosis.refused_by if diagnosis.refused_by else "", c.end)
-        )
+        by = "; refused by the %s" % diagnosis.refused_by if diagnosis.refused_by else ""
+        self._item("", "%s[%s%s; %s]%s" % (c.quiet, cause, by, diagnosis.confidence, c.end))
         label = "proof" if diagnosis.confidence == "proved" else "seen"
         for evidence in diagnosis.evidence:
             self._item(label, "%s %s(%s)%s" % (printable(evidence.fact), c.quiet, printable(evidence.source), c.end))
@@ -148,7 +157,7 @@ class Console:
         for fix in event.diagnosis.fixes:
             self._item("fix", "%s%s:%s %s" % (c.fix, fix.audience, c.end, printable(fix.text)))
             if fix.command:
-                self._item("", "  $ " + printable(fix.command))
+                self._line("            $ " + printable(fix.command))
 
     def _memory(self, event: Event, story: Story) -> None:
         label = "memory"
@@ -159,7 +168,9 @@ class Console:
             path = region.backing.path if region is not None and region.backing is not None else ""
             origin = ""
             if region is not None and region.created_by is not None:
-                origin = "made by event %d" % region.created_by
+                origin = "from event %d" % region.created_by
+                if region.made_by is not None:
+                    origin += ": " + arguments_text(region.made_by)
             elif region is not None:
                 origin = "there since the program was loaded" if not region.inferred else "found in the map"
             self._item(label, memory_text(part, path, origin))
@@ -182,11 +193,14 @@ class Console:
         )
         self._memory(event, story)
         self._item("why", "%s%s%s" % (c.heading, printable(event.diagnosis.summary), c.end))
-        self._item("", "%s[%s, %s]%s" % (c.quiet, event.diagnosis.cause, event.diagnosis.confidence, c.end))
+        self._item("", "%s[%s; %s]%s" % (c.quiet, event.diagnosis.cause, event.diagnosis.confidence, c.end))
         self._fixes(event)
 
     def _item(self, label: str, text: str) -> None:
-        self._line("  %s%-7s%s %s" % (self._colour.quiet, label, self._colour.end, text))
+        lines = textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
+        for line in lines:
+            self._line("  %s%-7s%s %s" % (self._colour.quiet, label, self._colour.end, line))
+            label = ""
 
     def _amendment(self, amendment: Amendment) -> None:
         key = self._keys.get(amendment.n)
@@ -222,7 +236,7 @@ class Console:
             )
         for event in self._faults:
             assert event.diagnosis is not None
-            if not self._keys or event.diagnosis.cause == "fault.nx":
+            if event.diagnosis.cause == "fault.nx" and not self._by_cause:
                 self.say("%s: %s" % (event.diagnosis.cause, printable(event.diagnosis.summary)))
         if not self._by_cause:
             self.say("nothing was refused")

@@ -47,6 +47,7 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     console.summary(front.story, front.seconds, front.ending)
     if output is not None:
         write_file(journal.path, output, options.output, stream)
+        console.say("timeline written to %s" % printable(options.output))
     elif journal.kept:
         console.say("`wxtrace export -o FILE` writes the timeline of this run")
     if not journal.kept:

@@ -6,12 +6,15 @@ import os
 import unicodedata
 from typing import Any, Dict, List, Optional, TextIO
 
+from wxtrace.model.abi import call_name
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
 from wxtrace.model.causes.base import size_text
 from wxtrace.model.event import Event, Touched
+from wxtrace.model.facts import Call
 
 __all__ = [
     "Palette",
+    "arguments_text",
     "call_text",
     "memory_text",
     "palette_for",
@@ -82,8 +85,13 @@ def call_text(event: Event) -> str:
     """`mprotect(0x7f…, 4096, PROT_READ|PROT_EXEC)`; other events by their details."""
     if event.call is None:
         return "%s(%s)" % (event.name, _details(event.details or {}))
-    args = symbolic_args(event.call.abi, event.call.number, event.call.args)
-    return "%s(%s)" % (event.name, ", ".join(str(value) for value in args.values()))
+    return arguments_text(event.call)
+
+
+def arguments_text(call: Call) -> str:
+    """`mmap(NULL, 4096, PROT_READ|PROT_WRITE, …)`."""
+    args = symbolic_args(call.abi, call.number, call.args)
+    return "%s(%s)" % (call_name(call.abi, call.number), ", ".join(str(value) for value in args.values()))
 
 
 def _details(details: Dict[str, Any]) -> str:

@@ -92,10 +92,14 @@ class Lifecycle:
             task.full, task.filtered, task.personality = caller.full, caller.filtered, caller.personality
             task.space = caller.space
         task.info = None
-        task.recording = True
-        self._leave_space(task)
-        task.space = self.new_space()
-        task.space.users = 1
+        if task.recording:
+            self._leave_space(task)
+            task.space = self.new_space()
+            task.space.users = 1
+        else:
+            # The first program of the run: what was mapped before it was ours.
+            task.space.close()
+            task.recording = True
         self.seed(task, "exec", former_tid if former_tid != task.tid else None)
         return task
 

@@ -33,6 +33,10 @@ _SILENT = frozenset(
 )
 
 
+_BIRTHS = frozenset({"fork", "vfork", "clone", "clone3"})
+"""A success of these is told by the new task itself."""
+
+
 class Observer:
     """Turns a finished call into facts."""
 
@@ -61,6 +65,8 @@ class Observer:
             self._failure(task, name, call)
             recorder.call(call, keep=True)
             recorder.flush()
+        elif name in _BIRTHS:
+            return
         else:
             if name not in _SILENT and decided != BY_FILTER:
                 self._success(task, name, call)

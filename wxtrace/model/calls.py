@@ -57,7 +57,7 @@ _SPELL: Dict[str, Callable[[int], Any]] = {
     "address": _address,
     "length": int,
     "int": _signed32,
-    "hex": hex,
+    "hex": lambda v: hex(v) if v else "0",
     "prot": lambda v: f.named_bits(v & 0xFFFFFFFFFFFFFFFF, f.PROT, "PROT_NONE"),
     "map": lambda v: _map_flags(v & 0xFFFFFFFF),
     "mremap": lambda v: f.named_bits(v, f.MREMAP),

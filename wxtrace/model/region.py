@@ -6,6 +6,7 @@ from typing import NamedTuple, Optional
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
+from wxtrace.model.facts import Call
 
 __all__ = ["Backing", "Piece", "Region", "backing_of_line", "provenance_of_line"]
 
@@ -21,7 +22,7 @@ class Backing(NamedTuple):
 
 
 class Region(NamedTuple):
-    """One allocation: made by one call, or found as one line at exec, fork or attach. Never changed, never split."""
+    """One allocation: made by one call (`made_by`, event `created_by`), or found as one line at exec, fork or attach. Never changed, never split."""
 
     id: int
     space: int
@@ -33,6 +34,7 @@ class Region(NamedTuple):
     inferred: bool
     shared: bool
     grows_down: bool = False
+    made_by: Optional[Call] = None
 
 
 class Piece(NamedTuple):

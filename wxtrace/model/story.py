@@ -57,6 +57,7 @@ class Story:
         self._on_region = on_region
         self._n = 0
         self._region_id = 0
+        self._making: Optional[facts.Call] = None
         self._tasks: Dict[int, TaskState] = {}
         self._states: Dict[int, SpaceState] = {}
         self._mapped: Dict[int, facts.Mapped] = {}
@@ -173,7 +174,17 @@ class Story:
     ) -> Region:
         self._region_id += 1
         region = Region(
-            self._region_id, space, start, end, provenance, backing, created_by, inferred, shared, grows_down
+            self._region_id,
+            space,
+            start,
+            end,
+            provenance,
+            backing,
+            created_by,
+            inferred,
+            shared,
+            grows_down,
+            self._making if created_by == self._n + 1 else None,
         )
         if self._on_region is not None:
             self._on_region(region)
@@ -268,6 +279,7 @@ class Story:
         space = task.state.space
         mapped = self._mapped.pop(call.tid, None)
         lines = mapped.lines if mapped is not None else ()
+        self._making = call
         ctx = EffectContext(self._n + 1, self._new_region, self._page_size, lines)
         touched = apply_success(space, request, call.result, ctx)
         self._apply_resynced(task)

@@ -30,7 +30,7 @@ _PROGRESS_EVERY = 20000
 
 def schema_text() -> str:
     """The JSON Schema of the contract."""
-    return resources.read_text("wxtrace.record", "timeline-1.schema.json")
+    return resources.files("wxtrace.record").joinpath("timeline-1.schema.json").read_text("utf-8")
 
 
 def write_timeline(entries: Iterable[Any], out: TextIO, progress: Optional[Callable[[int], None]] = None) -> Story:
