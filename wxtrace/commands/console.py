@@ -42,6 +42,7 @@ class Console:
 
     def __init__(self, stream: TextIO, everything: bool = False, quiet: bool = False) -> None:
         self._stream = stream
+        self._lines: List[str] = []
         self._everything = everything
         self._quiet = quiet
         self._colour = palette_for(stream)
@@ -54,7 +55,11 @@ class Console:
         self._notes: Counter[str] = Counter()
 
     def show(self, shown: Shown, story: Story) -> None:
-        """One thing the story tells."""
+        """One thing the story tells, written in one piece: the program writes to the same terminal."""
+        self._tell(shown, story)
+        self._write()
+
+    def _tell(self, shown: Shown, story: Story) -> None:
         if isinstance(shown, Event):
             self._event(shown, story)
         elif isinstance(shown, Amendment):
@@ -64,15 +69,26 @@ class Console:
         elif isinstance(shown, Mismatch):
             self._mismatch(shown)
         elif isinstance(shown, Lost):
-            self.say("the record is incomplete: " + shown.why)
+            self._own_line("the record is incomplete: " + shown.why)
 
     def say(self, text: str) -> None:
         """One line of ours."""
+        self._own_line(text)
+        self._write()
+
+    def _own_line(self, text: str) -> None:
         self._line("%swxtrace:%s %s" % (self._colour.quiet, self._colour.end, text))
 
     def _line(self, text: str) -> None:
+        self._lines.append(text)
+
+    def _write(self) -> None:
+        if not self._lines:
+            return
+        text = "\n".join(self._lines) + "\n"
+        self._lines.clear()
         try:
-            self._stream.write(text + "\n")
+            self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):
             pass
@@ -210,10 +226,12 @@ class Console:
     def _note(self, note: Note) -> None:
         self._notes[note.kind] += 1
         if not self._quiet and self._notes[note.kind] == 1:
-            self.say(printable(note.text))
+            self._own_line(printable(note.text))
 
     def _mismatch(self, mismatch: Mismatch) -> None:
-        self.say("MISMATCH after %s in thread %d: our map and /proc/PID/maps differ" % (mismatch.call, mismatch.tid))
+        self._own_line(
+            "MISMATCH after %s in thread %d: our map and /proc/PID/maps differ" % (mismatch.call, mismatch.tid)
+        )
         for line in mismatch.expected:
             self._item("ours", printable(line))
         for line in mismatch.found:
@@ -230,28 +248,30 @@ class Console:
             refused = " ".join("%d× %s" % (count, name) for name, count in errnos.items())
             endings = self._endings.get(key, Counter())
             words = [_ENDINGS.get(name, name) for name in endings if _ENDINGS.get(name, name)]
-            self.say(
+            self._own_line(
                 "%s%s %s%s in %s: %s%s"
                 % (c.refused, call, refused, c.end, who, cause, " — " + ", ".join(words) if words else "")
             )
         for event in self._faults:
             assert event.diagnosis is not None
             if event.diagnosis.cause == "fault.nx" and not self._by_cause:
-                self.say("%s: %s" % (event.diagnosis.cause, printable(event.diagnosis.summary)))
+                self._own_line("%s: %s" % (event.diagnosis.cause, printable(event.diagnosis.summary)))
         if not self._by_cause:
-            self.say("nothing was refused")
+            self._own_line("nothing was refused")
         if story.checked or story.mismatches:
-            self.say(
+            self._own_line(
                 "the map was compared with /proc/PID/maps %s: %s"
                 % (plural(story.checked, "time"), plural(story.mismatches, "mismatch", "mismatches"))
             )
         if story.dropped:
-            self.say("%s were not kept: the journal had reached its limit" % plural(story.dropped, "ordinary call"))
+            self._own_line(
+                "%s were not kept: the journal had reached its limit" % plural(story.dropped, "ordinary call")
+            )
         counted = [
             "%d %s" % (self._outcomes[name], name) for name in ("failed", "probe", "unfinished") if self._outcomes[name]
         ]
         processes = plural(len(story.processes), "process", "processes")
-        self.say(
+        self._own_line(
             "%s in %s, %.2f s%s%s"
             % (
                 plural(total, "event"),
@@ -261,3 +281,4 @@ class Console:
                 "; " + ending if ending else "",
             )
         )
+        self._write()

@@ -22,7 +22,10 @@ class Backing(NamedTuple):
 
 
 class Region(NamedTuple):
-    """One allocation: made by one call (`made_by`, event `created_by`), or found as one line at exec, fork or attach. Never changed, never split."""
+    """One allocation: made by one call (`made_by`, event `created_by`), or found as one line at exec, fork or attach.
+
+    Never changed, never split.
+    """
 
     id: int
     space: int
