@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check lint clean
+.PHONY: demo test test-programs check lint clean
 
 demo: $(VENV)/.installed
 	@$(MAKE) -s -C examples
@@ -12,7 +12,11 @@ demo: $(VENV)/.installed
 	status=$$?; echo "(the program's exit status was $$status: 128 + SIGSEGV)"
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -m "not programs and not wine"
+
+# Real programs (node, java, chromium, Wine, …); what is not installed is skipped, and named.
+test-programs: $(VENV)/.dev
+	$(BIN)/pytest -q -rs -m "programs or wine"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -47,6 +47,14 @@ class Run:
         """How often `--verify` found the map wrong."""
         return int(self.timeline["summary"]["verify"]["mismatches"])
 
+    @property
+    def sure_at_mmap(self) -> str:
+        """`proved`, but where a security module is asked before the kernel's own rules, no more than `consistent`."""
+        host = self.timeline["host"]
+        modules = {"apparmor", "smack", "ipe", "ima", "bpf"} & set(host["lsm"])
+        enforcing = host["selinux"] is not None and host["selinux"]["enforcing"]
+        return "consistent" if modules or enforcing else "proved"
+
     def causes(self) -> List[str]:
         """The causes of the alarms, in order."""
         return [event["diagnosis"]["cause"] for event in self.refused()]
@@ -56,6 +64,11 @@ def assert_valid(timeline: Dict[str, Any]) -> None:
     """Against the schema that is shipped; the first fault is enough to read."""
     for error in _VALIDATOR.iter_errors(timeline):
         raise AssertionError("%s: %s" % (error.json_path, error.message[:300]))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the tier of real programs."""
+    parser.addoption("--write-table", action="store_true", help="write docs/programs.md from what the tests measure")
 
 
 @pytest.fixture(scope="session")
@@ -91,11 +104,20 @@ Trace = Callable[..., Run]
 
 @pytest.fixture
 def trace(tmp_path: Path, environment: Dict[str, str]) -> Trace:
-    """Run a command under wxtrace, always with --verify; `mode` and more options as keywords."""
+    """Run a command under wxtrace, always with --verify; `mode` and more options as keywords.
 
-    def run(*command: str | Path, mode: str = "auto", options: tuple[str, ...] = (), **keywords: Any) -> Run:
+    `under` is a launcher that wxtrace itself is started by.
+    """
+
+    def run(
+        *command: str | Path,
+        mode: str = "auto",
+        options: tuple[str, ...] = (),
+        under: tuple[str | Path, ...] = (),
+        **keywords: Any,
+    ) -> Run:
         out = tmp_path / "timeline.json"
-        line = [str(WXTRACE), "--verify", "--mode", mode, "-o", str(out), *options, "--"]
+        line = [*map(str, under), str(WXTRACE), "--verify", "--mode", mode, "-o", str(out), *options, "--"]
         done = subprocess.run(
             [*line, *map(str, command)],
             env={**environment, **keywords.pop("env", {})},

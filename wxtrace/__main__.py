@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import List, Optional
 
@@ -13,6 +14,7 @@ __all__ = ["main"]
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run one command line; what goes wrong with wxtrace itself is one sentence and an exit status."""
+    _occupy_closed_streams()
     try:
         return cli.run(sys.argv[1:] if arguments is None else arguments)
     except WxtraceError as error:
@@ -22,6 +24,16 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone; not worth a word.
         return 141
+
+
+def _occupy_closed_streams() -> None:
+    """Keep our own files out of descriptors 0 to 2; where one is closed, the program finds it closed as well."""
+    fd = os.open(os.devnull, os.O_RDWR)
+    while fd <= 2:
+        fd = os.open(os.devnull, os.O_RDWR)
+    os.close(fd)
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ GOOD_LINE = [0, 4096, "rw-p", 0, "00:00", 0, ""]
         (["RunEnded", {"t_ns": True}], "RunEnded.t_ns: expected a number"),
         (["RunEnded", {"t_ns": 5.0}], "RunEnded.t_ns: expected a number"),
         (["RunEnded", {"t_ns": None}], "RunEnded.t_ns: expected a number"),
-        (["RunEnded", {"t_ns": 2**64}], "at most 64 bits"),
+        (["RunEnded", {"t_ns": 2**64 + 1}], "at most 64 bits"),
         (["RunEnded", {"t_ns": -(2**63) - 1}], "at most 64 bits"),
         (["Note", {"kind": 1, "text": ""}], "Note.kind: expected text"),
         (["Mapped", {"tid": 1, "lines": {}}], "Mapped.lines: expected a list"),

@@ -8,9 +8,10 @@ import shlex
 import shutil
 import sys
 from importlib import import_module
-from typing import Dict, List, NoReturn, Tuple
+from typing import Dict, List, Tuple
 
 from wxtrace import __version__
+from wxtrace.commands.arguments import Parser
 from wxtrace.errors import UsageError, WxtraceError
 
 __all__ = ["report", "run"]
@@ -36,11 +37,6 @@ commands:
 exit status: the program's own (128+n when signal n killed it), 126 or 127 when it cannot be started,
 125 when wxtrace itself fails, 70 when --verify found a mismatch.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError("%s; see %s --help" % (message, self.prog))
 
 
 def run(arguments: List[str]) -> int:
@@ -92,7 +88,7 @@ def _forgotten_dashes(ours: List[str], rest: List[str]) -> UsageError:
 
 def _parser() -> argparse.ArgumentParser:
     commands = "\n".join("  wxtrace %-8s %s" % (name, text) for name, (_, text) in _COMMANDS.items())
-    parser = _Parser(
+    parser = Parser(
         prog="wxtrace",
         usage="wxtrace [options] -- PROGRAM [ARGUMENTS]\n       wxtrace [options] -p PID\n       wxtrace COMMAND [...]",
         description=_DESCRIPTION,
@@ -104,6 +100,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-p", "--pid", metavar="PID", type=int, help="attach to a running process with all its threads")
     parser.add_argument("--all", action="store_true", help="show every traced call, one line each")
     parser.add_argument("-q", "--quiet", action="store_true", help="show only the summary")
+    parser.add_argument("--only", metavar="COMM|PID", help="show only this program or process (all is recorded)")
+    parser.add_argument(
+        "--wait-daemons", action="store_true", help="wait for every process the program leaves behind, too"
+    )
     parser.add_argument("--log", metavar="FILE", help="write our words to FILE instead of stderr")
     parser.add_argument(
         "--verify", action="store_true", help="compare our map with /proc/PID/maps after every call (slow)"

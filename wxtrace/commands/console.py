@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from collections import Counter
 from typing import Dict, List, Optional, TextIO, Tuple
 
@@ -24,6 +25,8 @@ __all__ = ["Console"]
 _SHOWN_IN_FULL = 1
 _SHOWN_SHORT = 5
 _MOST_PARTS = 4
+_SILENCE = 10.0
+"""Seconds after a refusal in which a program shows how it takes it."""
 _WIDTH = 100
 """Columns of text beside the labels."""
 _ENDINGS = {
@@ -38,13 +41,21 @@ _ENDINGS = {
 
 
 class Console:
-    """Writes to one stream. `everything` adds a line for every event, `quiet` leaves the summary alone."""
+    """Writes to one stream. `everything` adds a line for every event, `quiet` leaves the summary alone.
 
-    def __init__(self, stream: TextIO, everything: bool = False, quiet: bool = False) -> None:
+    `only` is the name or pid of the one program that is shown.
+    """
+
+    def __init__(
+        self, stream: TextIO, everything: bool = False, quiet: bool = False, only: Optional[str] = None
+    ) -> None:
         self._stream = stream
         self._lines: List[str] = []
         self._everything = everything
         self._quiet = quiet
+        self._only = only
+        # The latest alarm, and when it was shown; None once the user was told that the program goes on.
+        self._last_refused: Optional[Tuple[str, float]] = None
         self._colour = palette_for(stream)
         self._outcomes: Counter[str] = Counter()
         self._repeats: Counter[Tuple[object, ...]] = Counter()
@@ -97,14 +108,39 @@ class Console:
 
     def _event(self, event: Event, story: Story) -> None:
         self._outcomes[event.outcome] += 1
+        if self._only is not None and not self._wanted(event, story):
+            return
         if self._everything:
             self._one_line(event, story)
         if event.outcome in (REFUSED, FAKED):
             self._refused(event, story)
+        elif event.diagnosis is not None and event.diagnosis.cause == "tracer.interference":
+            self._interference(event, story)
         elif event.name == "fault" and event.diagnosis is not None:
             self._faults.append(event)
             if not self._quiet and (event.diagnosis.cause == "fault.nx" or event.diagnosis.fixes):
                 self._fault(event, story)
+
+    def _wanted(self, event: Event, story: Story) -> bool:
+        process = story.processes[event.proc - 1]
+        names = {process.title, str(process.pid)}
+        if process.images:
+            image = process.images[-1][1]
+            names |= {image.comm, image.exe.rpartition("/")[2]}
+        return self._only in names
+
+    def patience(self) -> Optional[float]:
+        """Seconds until `still_running` has something to say; None for never."""
+        if self._last_refused is None or self._quiet:
+            return None
+        return max(self._last_refused[1] + _SILENCE - time.monotonic(), 0.01)
+
+    def still_running(self) -> None:
+        """A program that neither ends nor moves on after a refusal: say what stands behind the silence, once."""
+        if self._last_refused is None or self._quiet or self.patience() != 0.01:
+            return
+        self.say("still running; last refused: %s" % self._last_refused[0])
+        self._last_refused = None
 
     def _one_line(self, event: Event, story: Story) -> None:
         result = result_text(event)
@@ -128,12 +164,13 @@ class Console:
 
     def _who(self, event: Event, story: Story) -> str:
         process = story.processes[event.proc - 1]
-        return "%s[%d]" % (printable(process.comm or "?", 40), event.pid)
+        return "%s[%d]" % (printable(process.title or "?", 40), event.pid)
 
     def _refused(self, event: Event, story: Story) -> None:
         diagnosis = event.diagnosis
         cause = diagnosis.cause if diagnosis is not None else "unknown"
         key = (self._who(event, story), event.name, cause)
+        self._last_refused = ("%s in %s (%s)" % (call_text(event), key[0], cause), time.monotonic())
         self._keys[event.n] = key
         self._by_cause.setdefault(key, Counter())[event.errno or event.outcome] += 1
         repeat = (*key, event.errno, event.touched[0].asked if event.touched else None)
@@ -222,6 +259,18 @@ class Console:
         key = self._keys.get(amendment.n)
         if key is not None:
             self._endings.setdefault(key, Counter())[amendment.aftermath] += 1
+
+    def _interference(self, event: Event, story: Story) -> None:
+        """Our own doing is owned up to, once a program."""
+        assert event.diagnosis is not None
+        kind = self._who(event, story).partition("[")[0]
+        self._notes[kind] += 1
+        if self._notes[kind] == 1:
+            c = self._colour
+            self._line("%sIN THE WAY%s  %s = %s" % (c.warn, c.end, call_text(event), result_text(event)))
+            self._item("who", self._who(event, story))
+            self._item("why", printable(event.diagnosis.summary))
+            self._fixes(event)
 
     def _note(self, note: Note) -> None:
         self._notes[note.kind] += 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
 import time
 from typing import BinaryIO, List, TextIO
 
+from wxtrace.commands.arguments import Parser
 from wxtrace.commands.wording import plural, printable
 from wxtrace.errors import UsageError, WxtraceError
 from wxtrace.record import store
@@ -22,7 +22,7 @@ _SILENT_SECONDS = 2.0
 
 def run(arguments: List[str]) -> int:
     """Write the timeline of the last run, or of a named journal."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="wxtrace export",
         description="Write the timeline of a kept run as JSON, for a bug report. Without JOURNAL: the last run.",
     )

@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional
 
 from wxtrace.commands.console import Console
 from wxtrace.commands.wording import plural, printable
+from wxtrace.descriptors import let_go_of_inherited
 from wxtrace.errors import CommandNotRunnable, WxtraceError
 from wxtrace.model.story import Story, signal_name
 from wxtrace.record.journal import JournalReader
@@ -32,14 +33,24 @@ _OVER_PATIENCE = 5.0
 class Front:
     """One run, as its user sees it."""
 
-    def __init__(self, channel: socket.socket, tracer: int, journal: str, console: Console, attached: bool) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        tracer: int,
+        journal: str,
+        console: Console,
+        attached: bool,
+        wait_for_daemons: bool = False,
+    ) -> None:
         self.story = Story()
         self.ending: Optional[str] = None
+        self.started = False
         self._channel = channel
         self._tracer = tracer
         self._console = console
         self._reader = JournalReader(open_journal(journal), journal)
         self._attached = attached
+        self._wait_for_daemons = wait_for_daemons
         self._target: Optional[int] = None
         self._interrupted = False
         self._code: Optional[int] = None
@@ -61,18 +72,20 @@ class Front:
             for number in _FORWARDED:
                 signal.signal(number, self._on_signal)
         # The program's readers must see the end of its output when it ends, not when we do.
-        _let_go_of_standard_streams()
+        _let_go_of_the_programs_streams()
         while not self._finished():
-            timeout = 0.1 if self._interrupted or self._ended else None
+            timeout = 0.1 if self._interrupted or self._ended else self._console.patience()
             select.select([self._channel.fileno(), wake_read], [], [], timeout)
             try:
                 os.read(wake_read, 4096)
             except OSError:
                 pass
-            if self._interrupted and not self._detached:
+            if self._interrupted and self._attached and not self._detached:
                 self._ask_to_detach()
             self._hear()
             self._read_journal()
+            if not self._ended:
+                self._console.still_running()
         self._read_journal()
         self._show(self.story.finish())
         if not self._left:
@@ -89,11 +102,13 @@ class Front:
             return True
         if not self._ended:
             return False
-        # Processes that live on keep the tracer; without any, its last words follow at once.
-        return bool(self._left) or time.monotonic() > self._deadline
+        if self._left:
+            # They keep the tracer, which stays on quietly.
+            return not self._wait_for_daemons or self._interrupted
+        return time.monotonic() > self._deadline
 
     def _on_signal(self, number: int, frame: object) -> None:
-        if self._attached:
+        if self._attached or self._ended:
             self._interrupted = True
         elif self._target is not None:
             try:
@@ -132,19 +147,25 @@ class Front:
         what = message["is"]
         if what == "started":
             self._target = message["pid"]
-        elif what == "stopped":
-            self._read_journal()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            self.started = True
         elif what == "ended":
             self._ended = True
             self._code, self._signal, self._left = message["code"], message["signal"], message["left"]
             self._deadline = time.monotonic() + _OVER_PATIENCE
+            if self._left and self._wait_for_daemons:
+                signal.signal(signal.SIGINT, self._on_signal)
+                self._console.say(
+                    "the program has ended; waiting for %s (Ctrl-C stops waiting)"
+                    % plural(len(self._left), "process that goes on", "processes that go on")
+                )
         elif what == "over":
             self._over = self._ended = True
+            self._left = []
         elif what == "detaching":
             self._detached = True
         elif what == "not-started":
             self._over = True
+            self.started = False
             raise _not_started(message["errno"], message["filter"])
         elif what == "failed":
             self._over = True
@@ -201,11 +222,12 @@ class TracerFailed(WxtraceError):
         self.traceback = traceback
 
 
-def _let_go_of_standard_streams() -> None:
+def _let_go_of_the_programs_streams() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
+    let_go_of_inherited()
 
 
 def _not_started(number: int, in_filter: bool) -> WxtraceError:

@@ -27,9 +27,9 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     path = _find(command[0]) if command else None
     if options.pid is not None:
         _check_attachable(options.pid)
-    output = _open_output(options.output) if options.output else None
-    stream = _open_log(options.log) if options.log else sys.stderr
-    console = Console(stream, everything=options.all, quiet=options.quiet)
+    output = _open_output(options.output) if options.output is not None else None
+    stream = _open_log(options.log) if options.log is not None else sys.stderr
+    console = Console(stream, everything=options.all, quiet=options.quiet, only=options.only)
     journal = store.create()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
@@ -38,12 +38,19 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         ours.close()
         _trace(options, command, path, journal.fd, theirs)
     theirs.close()
-    front = Front(ours, tracer, journal.path, console, attached=options.pid is not None)
+    front = Front(
+        ours, tracer, journal.path, console, attached=options.pid is not None, wait_for_daemons=options.wait_daemons
+    )
+    failure: Optional[WxtraceError] = None
+    status = 0
     try:
         status = front.run()
     except WxtraceError as error:
-        _discard(journal)
-        raise type(error)("%s: %s" % (printable(command[0]), error)) from None if path else error
+        error.args = ("%s: %s" % (printable(command[0]) if command else "process %d" % options.pid, error),)
+        failure = error
+        if not front.started:
+            _discard(journal)
+            raise
     console.summary(front.story, front.seconds, front.ending)
     if output is not None:
         write_file(journal.path, output, options.output, stream)
@@ -52,6 +59,8 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         console.say("`wxtrace export -o FILE` writes the timeline of this run")
     if not journal.kept:
         _discard(journal)
+    if failure is not None:
+        raise failure
     return _MISMATCH_STATUS if front.story.mismatches else status
 
 

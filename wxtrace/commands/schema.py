@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import List
 
+from wxtrace.commands.arguments import Parser
 from wxtrace.record.timeline import schema_text
 
 __all__ = ["run"]
@@ -13,8 +13,8 @@ __all__ = ["run"]
 
 def run(arguments: List[str]) -> int:
     """Print the JSON Schema of the timeline."""
-    argparse.ArgumentParser(
-        prog="wxtrace schema", description="Print the JSON Schema of the timeline (wxtrace-timeline/1)."
-    ).parse_args(arguments)
+    Parser(prog="wxtrace schema", description="Print the JSON Schema of the timeline (wxtrace-timeline/1).").parse_args(
+        arguments
+    )
     sys.stdout.write(schema_text())
     return 0

@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import struct
-from typing import List, NamedTuple, NoReturn, Optional
+from typing import Any, List, Mapping, NamedTuple, NoReturn, Optional
 
 from wxtrace.live import seccomp
 
@@ -28,8 +28,8 @@ class Launched(NamedTuple):
     failure: int
 
 
-def launch(path: bytes, argv: List[bytes], use_filter: bool) -> Launched:
-    """Fork the child. It does nothing until one byte is written to `go`."""
+def launch(path: bytes, argv: List[bytes], use_filter: bool, handlers: Mapping[int, Any]) -> Launched:
+    """Fork the child. It does nothing until one byte is written to `go`. `handlers` are the signals' own ones."""
     environment = _original_environment()
     go_read, go_write = os.pipe()
     failure_read, failure_write = os.pipe()
@@ -37,7 +37,7 @@ def launch(path: bytes, argv: List[bytes], use_filter: bool) -> Launched:
     if pid == 0:
         os.close(go_write)
         os.close(failure_read)
-        _become(path, argv, environment, use_filter, go_read, failure_write)
+        _become(path, argv, environment, use_filter, handlers, go_read, failure_write)
     os.close(go_read)
     os.close(failure_write)
     return Launched(pid, go_write, failure_read)
@@ -53,13 +53,21 @@ def failure_of(launched: Launched) -> Optional[tuple[int, bool]]:
 
 
 def _become(
-    path: bytes, argv: List[bytes], environment: List[bytes], use_filter: bool, go: int, failure: int
+    path: bytes,
+    argv: List[bytes],
+    environment: List[bytes],
+    use_filter: bool,
+    handlers: Mapping[int, Any],
+    go: int,
+    failure: int,
 ) -> NoReturn:
     stage = _IN_FILTER
     try:
         if not os.read(go, 1):
             os._exit(125)
-        # Python ignores these two at its start; a C program expects them as they were.
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        # Python ignores these two at its start; whether they had been ignored before, it does not tell.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         if use_filter:

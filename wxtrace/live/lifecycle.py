@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 from typing import Any, Callable, Dict, List, Optional
 
@@ -31,6 +32,9 @@ class Lifecycle:
         self.tasks: Dict[int, Task] = {}
         self.main: Optional[int] = None
         self.before_end: Optional[Callable[[], None]] = None
+        # Who stops and goes on with the main process; nobody when attached.
+        self._front: Optional[int] = None
+        self._front_stopped = False
         self._recorder = recorder
         self._spaces = 0
 
@@ -41,6 +45,7 @@ class Lifecycle:
         self.tasks[tid] = task
         if self.main is None:
             self.main = pid
+            self._front = os.getppid() if how == "launch" else None
         self._recorder.fact(TaskStarted(tid, self._recorder.now(), pid, task.space.id, how))
         return task
 
@@ -144,14 +149,15 @@ class Lifecycle:
         """A task died."""
         self.tasks.pop(task.tid, None)
         self._leave_space(task)
-        signal = status & 0x7F
-        code = None if signal else status >> 8 & 0xFF
-        self._recorder.fact(TaskExited(task.tid, self._recorder.now(), code, signal or None))
+        killer = status & 0x7F or None
+        code = None if killer else status >> 8 & 0xFF
+        self._recorder.fact(TaskExited(task.tid, self._recorder.now(), code, killer))
         if task.tid == self.main:
             if self.before_end is not None:
                 self.before_end()
             self._recorder.flush()
-            self._recorder.say({"is": "ended", "code": code, "signal": signal or None, "left": self.processes()})
+            self.group_continued(task)
+            self._recorder.say({"is": "ended", "code": code, "signal": killer, "left": self.processes()})
 
     def let_go(self, task: Task) -> None:
         """A task runs on untraced."""
@@ -159,15 +165,22 @@ class Lifecycle:
         self._leave_space(task)
         self._recorder.fact(TaskExited(task.tid, self._recorder.now()))
 
-    def group_stopped(self, task: Task, number: int) -> None:
-        """The front mirrors the main process, so that the shell sees its job stop."""
-        if task.tid == self.main:
-            self._recorder.say({"is": "stopped", "signal": number})
+    def group_stopped(self, task: Task) -> None:
+        """The front stops with the main process, so that the shell sees its job stop.
+
+        Stopped and woken from here, one after the other: stopping itself it could miss being woken.
+        """
+        if task.tid == self.main and self._front is not None and os.getppid() == self._front:
+            self._recorder.flush()
+            os.kill(self._front, signal.SIGSTOP)
+            self._front_stopped = True
 
     def group_continued(self, task: Task) -> None:
         """SIGCONT reached it, whoever sent it."""
-        if task.tid == self.main:
-            self._recorder.say({"is": "continued"})
+        if task.tid == self.main and self._front_stopped:
+            self._front_stopped = False
+            if self._front is not None and os.getppid() == self._front:
+                os.kill(self._front, signal.SIGCONT)
 
     def processes(self) -> List[int]:
         """The pids still traced."""

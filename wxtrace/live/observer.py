@@ -5,12 +5,13 @@ Ordinary calls cost one record. /proc is asked only where arguments do not tell 
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import Callable, Dict, List, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.live.probe import Prober
-from wxtrace.live.procfs import read_memory
+from wxtrace.live.procfs import read_memory, read_proc
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
 from wxtrace.live.traced import name_of
@@ -19,7 +20,7 @@ from wxtrace.model import flags as f
 from wxtrace.model.abi import I386
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
 from wxtrace.model.effects import page_align_up
-from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Resynced
+from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Named, Resynced
 
 __all__ = ["Observer"]
 
@@ -149,6 +150,10 @@ class Observer:
             if call.args[0] & 0xFFFFFFFF != 0xFFFFFFFF:
                 task.personality = call.args[0] & 0xFFFFFFFF
             return
+        if name == "prctl" and call.args[0] & 0xFFFFFFFF == f.PR_SET_NAME:
+            comm = read_proc(task.tid, "comm", 64).rstrip(b"\n")
+            self._recorder.fact(Named(task.tid, os.fsdecode(comm)))
+            return
         if name in ("prctl", "arch_prctl"):
             self.resync(task, *_WHOLE, why=name)
             return
@@ -192,7 +197,7 @@ _SPECIAL: Dict[str, _Predicate] = {
     "io_destroy": lambda a: False,
     "map_shadow_stack": lambda a: True,
     "personality": lambda a: True,
-    "prctl": lambda a: a[0] & 0xFFFFFFFF == _PR_SET_MM,
+    "prctl": lambda a: a[0] & 0xFFFFFFFF in (f.PR_SET_NAME, _PR_SET_MM),
     "arch_prctl": lambda a: True,
     "seccomp": lambda a: False,
     "ptrace": lambda a: False,

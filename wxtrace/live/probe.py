@@ -82,7 +82,7 @@ class Prober:
         if self._budget <= 0:
             return Probe(tid, comm, ip, sp, vmas_complete=False, short=True)
         status = parse_status(read_proc(tid, "status", 65536))
-        vmas, complete = self._vmas(tid, request)
+        vmas, complete = self._vmas(tid, request, task.space.brk)
         start_brk = start_stack = 0
         try:
             where = parse_stat(read_proc(tid, "stat", 8192))
@@ -128,13 +128,21 @@ class Prober:
         self._refilled = now
         return now
 
-    def _vmas(self, tid: int, request: Request) -> tuple[List[Vma], bool]:
+    def _vmas(self, tid: int, request: Request, brk: Optional[int]) -> tuple[List[Vma], bool]:
         if request.name in ("memfd_create", "seccomp", "ptrace", "personality", "prctl"):
             return [], True
         start, end = request.addr, request.addr + max(request.length, 1)
         if request.name == "mmap" and not request.flags & (f.MAP_FIXED | f.MAP_FIXED_NOREPLACE):
             return [], True
-        return smaps_of_range(tid, start, end, MOST_VMAS)
+        if request.name == "brk" and brk is not None:
+            start, end = min(start, brk), max(start, brk) + 1
+        vmas, complete = smaps_of_range(tid, start, end, MOST_VMAS)
+        if request.name == "mremap" and request.flags & f.MREMAP_FIXED:
+            target = request.new_addr
+            more, all_more = smaps_of_range(tid, target, target + max(request.new_length, 1), MOST_VMAS)
+            vmas = sorted({vma.line.start: vma for vma in vmas + more}.values(), key=lambda vma: vma.line.start)
+            complete = complete and all_more
+        return vmas, complete
 
     def _wants_mdwe(self, request: Request, call: Call) -> bool:
         if call.result != _EACCES or (call.decided != BY_KERNEL and call.decided != 0):

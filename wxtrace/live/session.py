@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Dict, List, NamedTuple, Optional
 
 from wxtrace import __version__
+from wxtrace.descriptors import let_go_of_inherited
 from wxtrace.live import ptrace
 from wxtrace.live.attach import seize_all
 from wxtrace.live.host import read_host
@@ -47,7 +48,9 @@ def trace(session: Session) -> None:
         import traceback
 
         recorder.flush()
-        recorder.say({"is": "failed", "why": _sentence(error), "traceback": traceback.format_exc()[-60000:]})
+        recorder.say(
+            {"is": "failed", "why": _sentence(error, session.attach), "traceback": traceback.format_exc()[-60000:]}
+        )
         raise SystemExit(125) from None
 
 
@@ -98,7 +101,7 @@ class _Run:
 
     def _launch(self, path: bytes) -> Launched:
         use_filter, full, why = _choose_mode(self.session.mode, self.host, path)
-        launched = launch(path, self.session.argv, use_filter)
+        launched = launch(path, self.session.argv, use_filter, self.recorder.former_handlers)
         _leave_terminal()
         options = ptrace.OPTIONS
         if use_filter:
@@ -161,11 +164,19 @@ def _leave_terminal() -> None:
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
+    let_go_of_inherited()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, attach: Optional[int]) -> str:
+    if isinstance(error, PermissionError) and attach is not None:
+        return (
+            "it may not be traced by this user: it is another user's, set-user-ID or a kernel thread, or "
+            "kernel.yama.ptrace_scope forbids it; try as root"
+        )
     if isinstance(error, PermissionError):
-        return "ptrace is not permitted here"
+        return "ptrace is not permitted here (a container without it, or kernel.yama.ptrace_scope is 3)"
+    if isinstance(error, ProcessLookupError):
+        return "it has ended already"
     return "%s: %s" % (type(error).__name__, error)

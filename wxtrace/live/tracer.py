@@ -220,7 +220,7 @@ class Tracer:
             self.resume(task)
             return
         task.group_stopped = True
-        self.lifecycle.group_stopped(task, number)
+        self.lifecycle.group_stopped(task)
         if self.detaching:
             self._detach(task, 0)
             return

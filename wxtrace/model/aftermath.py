@@ -8,13 +8,15 @@ from typing import Dict, Optional
 from wxtrace.model.facts import TaskExited
 from wxtrace.model.processes import Pending
 
-__all__ = ["aftermath_of_exit", "refused_behind"]
+__all__ = ["aftermath_of_exit", "refused_behind", "refused_just_before"]
 
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS})
 _ABORTS = frozenset({signal.SIGABRT, signal.SIGTRAP})
 _SOON_NS = 5_000_000_000
 _SOON_CALLS = 1000
 """A failing exit this much later is another story than the refusal."""
+_AT_ONCE_CALLS = 2
+"""A crash after more successful calls than this is no longer "right after" the refusal."""
 
 
 def aftermath_of_exit(pending: Pending, ending: TaskExited, t_ns: int) -> str:
@@ -23,6 +25,9 @@ def aftermath_of_exit(pending: Pending, ending: TaskExited, t_ns: int) -> str:
         if ending.signal in _CRASHES:
             return "crashed"
         return "aborted" if ending.signal in _ABORTS else "unknown"
+    if pending.faulted and ending.code:
+        # It handled the signal itself to end in its own way (Wine's crash report, a crash handler).
+        return "crashed"
     if ending.code == 0:
         return "recovered"
     soon = t_ns - pending.event.t_ns < _SOON_NS and pending.later_calls < _SOON_CALLS
@@ -39,3 +44,10 @@ def refused_behind(pending: Dict[int, Pending], address: Optional[int]) -> Optio
         if any(part.start <= address < part.end for part in candidate.event.touched):
             return candidate
     return None
+
+
+def refused_just_before(pending: Dict[int, Pending], tid: int) -> Optional[Pending]:
+    """The latest refused call of this thread, if it did hardly anything since: MAP_FAILED used as memory."""
+    own = [p for p in pending.values() if p.event.tid == tid and p.event.name != "fault"]
+    last = max(own, key=lambda p: p.event.n, default=None)
+    return last if last is not None and last.later_calls <= _AT_ONCE_CALLS else None

@@ -62,21 +62,22 @@ def apply_failure(
         _madvise(space, request, 0, EffectContext(0, _no_region, page_size))
     before = {old.start: old for old, new in changes if old is not None}
     touched = []
-    for piece in space.overlapping(start, end):
-        low, high = max(piece.start, start), min(piece.end, end)
-        old = before.pop(piece.start, piece)
-        touched.append(
-            Touched(
-                piece.region.id,
-                low,
-                high,
-                old.perms,
-                asked,
-                piece.perms,
-                piece.region.provenance,
-                piece.sealed_by,
+    for aim in ((start, end), _replaced_by(request, page_size)):
+        for piece in space.overlapping(*aim):
+            low, high = max(piece.start, aim[0]), min(piece.end, aim[1])
+            old = before.pop(piece.start, piece)
+            touched.append(
+                Touched(
+                    piece.region.id,
+                    low,
+                    high,
+                    old.perms,
+                    asked,
+                    piece.perms,
+                    piece.region.provenance,
+                    piece.sealed_by,
+                )
             )
-        )
     for old in before.values():
         touched.append(_gone(old))
     if not touched and request.name in ("mmap", "shmat", "brk"):
@@ -116,6 +117,15 @@ def _aimed_at(space: AddressSpace, request: Request, page_size: int) -> Tuple[in
     if request.name == "mmap" and not request.flags & (f.MAP_FIXED | f.MAP_FIXED_NOREPLACE):
         return (request.addr, request.addr) if request.addr else (0, 0)
     return request.addr, request.addr + page_align_up(request.length, page_size)
+
+
+def _replaced_by(request: Request, page_size: int) -> Tuple[int, int]:
+    """Where something else is in the way: under mremap's target, and the first page under shmat."""
+    if request.name == "mremap" and request.flags & f.MREMAP_FIXED:
+        return request.new_addr, request.new_addr + page_align_up(request.new_length, page_size)
+    if request.name == "shmat" and request.addr:
+        return request.addr, request.addr + page_size
+    return 0, 0
 
 
 def _gone(piece: Piece) -> Touched:

@@ -26,6 +26,7 @@ __all__ = [
     "Mismatch",
     "ModeChanged",
     "MountFact",
+    "Named",
     "Note",
     "Probe",
     "Resynced",
@@ -122,6 +123,14 @@ class Seeded:
     start_stack: int
     personality: int
     former_tid: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Named:
+    """A thread gave itself a name (PR_SET_NAME); Wine names its processes in this way only."""
+
+    tid: int
+    comm: str
 
 
 @dataclass(frozen=True)
@@ -287,6 +296,7 @@ Fact = Union[
     Mapped,
     Mismatch,
     ModeChanged,
+    Named,
     Note,
     Probe,
     Resynced,

@@ -24,6 +24,7 @@ _CAUSES = {
     "address.brk-collision": PROBE,
     "limit.hugepages": PROBE,
     "memfd.flags": PROBE,
+    "tracer.interference": PROBE,
 }
 _FEATURE_TESTS = frozenset(
     {

@@ -46,6 +46,7 @@ class Process:
         self.images: List[Tuple[int, Image]] = []
         self.threads: List[int] = []
         self.mode = "accelerated"
+        self.name = ""
         self.exit_code: Optional[int] = None
         self.exit_signal: Optional[int] = None
         self.ended = False
@@ -56,9 +57,16 @@ class Process:
         self.diagnosed: Dict[Tuple[str, str, Optional[int]], Tuple[Diagnosis, Tuple[int, ...]]] = {}
 
     @property
-    def comm(self) -> str:
-        """The name of the current image."""
-        return self.images[-1][1].comm if self.images else ""
+    def title(self) -> str:
+        """What people call it: the name it gave itself, the Windows program that Wine runs, or its comm."""
+        if self.name or not self.images:
+            return self.name
+        image = self.images[-1][1]
+        if "wine" in image.exe.rpartition("/")[2]:
+            windows = next((word for word in image.argv[1:] if word.lower().endswith(".exe")), "")
+            if windows:
+                return windows.replace("\\", "/").rpartition("/")[2]
+        return image.comm
 
 
 class TaskState:

@@ -10,9 +10,10 @@ import signal
 from dataclasses import replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
+from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import facts, flags
 from wxtrace.model.abi import call_name
-from wxtrace.model.aftermath import aftermath_of_exit, refused_behind
+from wxtrace.model.aftermath import aftermath_of_exit, refused_behind, refused_just_before
 from wxtrace.model.calls import Request, request_of
 from wxtrace.model.causes.base import CONSISTENT, Installed, Refusal
 from wxtrace.model.causes.decide import diagnose, diagnosis_of
@@ -33,7 +34,7 @@ from wxtrace.model.event import (
 )
 from wxtrace.model.outcome import outcome_of_failure
 from wxtrace.model.processes import Pending, Process, SpaceState, TaskState
-from wxtrace.model.region import Backing, Piece, Region
+from wxtrace.model.region import Backing, Piece, Region, provenance_of_line
 from wxtrace.model.space import AddressSpace
 
 __all__ = ["Shown", "Story"]
@@ -218,6 +219,7 @@ class Story:
         details = {"exe": fact.image.exe, "argv": fact.image.argv, "comm": fact.image.comm}
         event = self._event(task, fact.t_ns, fact.why, OK, details=details)
         process.images.append((event.n, fact.image))
+        process.name = ""
         brk = fact.start_brk if fact.why == "exec" else _end_of_heap(fact)
         task.state.space.seed(fact.maps, brk, None, fact.why == "attach")
         yield event
@@ -303,7 +305,7 @@ class Story:
             task.state.mdwe, task.state.mdwe_by = call.args[1], event.n
         installs = request.name == "seccomp" and option <= flags.SECCOMP_SET_MODE_FILTER
         if installs or (request.name == "prctl" and option == flags.PR_SET_SECCOMP):
-            filter = Installed(event.n, task.process.pid, task.process.comm)
+            filter = Installed(event.n, task.process.pid, task.process.title)
             bound = [task]
             if installs and option and call.args[1] & flags.SECCOMP_FILTER_FLAG_TSYNC:
                 bound = [other for other in self._tasks.values() if other.process is task.process]
@@ -332,6 +334,7 @@ class Story:
             task.filters,
             task.state.mdwe,
             task.state.mdwe_by,
+            request.name == "ptrace" and (request.flags == 0 or request.fd in self._tasks),
         )
 
     def _failed(self, task: TaskState, call: facts.Call, request: Request) -> Event:
@@ -375,6 +378,7 @@ class Story:
         name = call_name(call.abi, call.number)
         event = self._event(task, call.t_ns, name, FAKED, call, None, call.result, None, touched, diagnosis)
         pending = Pending(event)
+        pending.related += finding.related if finding is not None else ()
         task.process.pending[event.n] = pending
         return event
 
@@ -422,6 +426,9 @@ class Story:
         if stop is task.process.last_fault:
             task.process.last_fault = None
         refused = refused_behind(task.process.pending, stop.addr)
+        asked_there = refused is not None
+        if refused is None and task.process.ended:
+            refused = refused_just_before(task.process.pending, stop.tid)
         piece = task.state.space.at(stop.addr) if stop.addr is not None else None
         related = refused.event.n if refused is not None else None
         details: Dict[str, Any] = {
@@ -437,7 +444,7 @@ class Story:
             touched = [
                 Touched(region.id, page, page + self._page_size, perms, None, perms, region.provenance, piece.sealed_by)
             ]
-        diagnosis = describe_fault(stop, piece, related)
+        diagnosis = describe_fault(stop, piece, related, asked_there)
         event = self._event(task, stop.t_ns, "fault", FAILED, details=details, touched=touched, diagnosis=diagnosis)
         pending = Pending(event)
         task.process.pending[event.n] = pending
@@ -448,6 +455,12 @@ class Story:
         yield event
 
     # Edges' own words
+
+    def _named(self, fact: facts.Named) -> Iterator[Shown]:
+        task = self._tasks.get(fact.tid)
+        if task is not None and fact.tid == task.process.pid:
+            task.process.name = fact.comm
+        return iter(())
 
     def _mode_changed(self, fact: facts.ModeChanged) -> Iterator[Shown]:
         task = self._tasks.get(fact.tid)
@@ -535,6 +548,7 @@ _HANDLERS: Dict[type, Callable[[Story, Any], Iterator[Shown]]] = {
     facts.TaskExited: Story._task_exited,
     facts.SignalStop: Story._signal,
     facts.ModeChanged: Story._mode_changed,
+    facts.Named: Story._named,
     facts.Mapped: Story._keep_mapped,
     facts.Resynced: Story._keep_resynced,
     facts.Probe: Story._keep_probe,
@@ -566,6 +580,11 @@ def _with_evidence(touched: List[Touched], probe: facts.Probe) -> List[Touched]:
     written = {"file": "file-cow", "memfd-private": "memfd-cow"}
     changed = []
     for part in touched:
+        if part.region is None and probe.descriptor is not None:
+            # Never mapped, so no line tells what the descriptor is: its link does.
+            letters = "---s" if part.provenance == "file-shared" else "---p"
+            line = MapLine(part.start, part.end, letters, 0, "00:01", 1, probe.descriptor.link)
+            part = part._replace(provenance=provenance_of_line(line))
         if part.provenance in written:
             vma = next((v for v in probe.vmas if v.line.start <= part.start < v.line.end), None)
             if vma is not None and (vma.anonymous or vma.swap):

@@ -26,6 +26,7 @@ _KINDS: Dict[str, Any] = {
         facts.Mapped,
         facts.Mismatch,
         facts.ModeChanged,
+        facts.Named,
         facts.Note,
         facts.Probe,
         facts.Resynced,
@@ -107,7 +108,8 @@ def _scalar_reader(kind: Type[Any]) -> Reader:
     def read(value: Any, where: str) -> Any:
         if type(value) is not kind:
             raise _wrong(where, {"int": "a number", "str": "text", "bool": "true or false"}[kind.__name__])
-        if kind is int and not -(1 << 63) <= value < 1 << 64:
+        # The end of a range may be the end of all addresses, one more than 64 bits hold.
+        if kind is int and not -(1 << 63) <= value <= 1 << 64:
             raise _wrong(where, "a number of at most 64 bits")
         return value
 

@@ -251,6 +251,7 @@ def _process(process: Process) -> Dict[str, Any]:
         "threads": process.threads,
         "exit": _exit(process),
         "mode": process.mode,
+        "name": process.title,
     }
 
 

@@ -23,7 +23,7 @@ def unmapped(refusal: Refusal) -> Optional[Finding]:
         if part.vma.line.start > covered:
             break
         covered = max(covered, part.vma.line.end)
-    if covered >= refusal.end:
+    if covered >= refusal.end or not _came_to(refusal, covered):
         return None
     following = min((vma.line.start for vma in refusal.probe.vmas if vma.line.start >= covered), default=refusal.end)
     hole = "%#x-%#x" % (covered, min(following, refusal.end))
@@ -34,6 +34,14 @@ def unmapped(refusal: Refusal) -> Optional[Finding]:
         (seen("no mapping at %s" % hole, "/proc/PID/smaps after the call"),),
         (developer("Check address and length; memory may have been unmapped, or replaced by a smaller mapping."),),
     )
+
+
+def _came_to(refusal: Refusal, hole: int) -> bool:
+    """mprotect changes what lies before a hole first: if that is as it was, something before the hole refused."""
+    if refusal.request.name not in ("mprotect", "pkey_mprotect"):
+        return True
+    wanted = f.prot_letters(refusal.wants)
+    return all(part.after is None or part.after[:3] == wanted for part in refusal.touched if part.start < hole)
 
 
 def across_mappings(refusal: Refusal) -> Optional[Finding]:

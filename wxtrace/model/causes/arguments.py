@@ -40,7 +40,7 @@ def bad_arguments(refusal: Refusal) -> Optional[Finding]:
             )
     if name in _ALIGNED and request.addr % page:
         return _alignment("the address", request.addr, page)
-    if name == "mprotect" and (request.prot or 0) & ~_KNOWN_PROT:
+    if name in ("mprotect", "pkey_mprotect") and (request.prot or 0) & ~_KNOWN_PROT:
         return _finding(
             "argument.prot",
             "the protection has bits that mprotect does not know",

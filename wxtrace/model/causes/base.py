@@ -63,6 +63,8 @@ class Refusal:
     filters: Tuple[Installed, ...] = ()
     mdwe: Optional[int] = None
     mdwe_by: Optional[int] = None
+    # For ptrace calls: whether the task they aim at is one of our tracees.
+    held_by_us: bool = False
 
     @property
     def wants(self) -> int:
@@ -88,9 +90,23 @@ class Refusal:
 
     def parts(self) -> List[Part]:
         """The VMAs of the range in address order, each with its protection before the call."""
+        return self._parts(self.start, self.end)
+
+    def replaced(self) -> List[Part]:
+        """The VMAs that would go beside the range: under mremap's target, under shmat, what brk would give back."""
+        request = self.request
+        if request.name == "mremap" and request.flags & f.MREMAP_FIXED:
+            return self._parts(request.new_addr, request.new_addr + request.new_length)
+        if request.name == "shmat":
+            return self._parts(request.addr, request.addr + 1)
+        if request.name == "brk":
+            return self._parts(request.addr, self.probe.brk or 0)
+        return []
+
+    def _parts(self, start: int, end: int) -> List[Part]:
         found = []
         for vma in self.probe.vmas:
-            if vma.line.end <= self.start or vma.line.start >= self.end:
+            if vma.line.end <= start or vma.line.start >= end:
                 continue
             before = f.prot_of_letters(vma.line.perms)
             for part in self.touched:

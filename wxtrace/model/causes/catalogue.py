@@ -49,5 +49,6 @@ REFUSED_BY: Dict[str, Optional[str]] = {
     "argument.advice": "kernel",
     "argument.pointer": "kernel",
     "argument.shm": "kernel",
+    "tracer.interference": "wxtrace",
     "unknown": None,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Optional, Tuple
 
-from wxtrace.model.causes import addresses, arguments, descriptors, limits, protections, seccomp, selinux
+from wxtrace.model.causes import addresses, arguments, descriptors, interference, limits, protections, seccomp, selinux
 from wxtrace.model.causes.base import POSSIBLE, Finding, Part, Refusal, Rule, developer, seen
 from wxtrace.model.causes.catalogue import REFUSED_BY
 from wxtrace.model.event import Diagnosis, Partial
@@ -79,6 +79,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
         limits.map_count,
         limits.overcommit,
     ),
+    "ptrace": (interference.already_traced,),
     "mseal": (addresses.unmapped, limits.map_count),
     "madvise": (protections.sealed, addresses.unmapped, limits.map_count),
     "remap_file_pages": (protections.sealed, addresses.unmapped, limits.map_count),

@@ -32,8 +32,11 @@ def _memory(piece: Optional[Piece]) -> str:
     return _WHAT.get(provenance, "%s memory" % provenance)
 
 
-def describe_fault(stop: SignalStop, piece: Optional[Piece], refused: Optional[int]) -> Diagnosis:
-    """Why the program stopped here; `refused` is the event whose refusal stands behind it."""
+def describe_fault(
+    stop: SignalStop, piece: Optional[Piece], refused: Optional[int], asked_there: bool = True
+) -> Diagnosis:
+    """Why the program stopped here; `refused` is the event whose refusal stands behind it: for this very memory
+    (`asked_there`), or right before."""
     name = signal.Signals(stop.signo).name
     where = "%#x" % stop.addr if stop.addr is not None else "an unknown address"
     evidence = [
@@ -68,7 +71,8 @@ def describe_fault(stop: SignalStop, piece: Optional[Piece], refused: Optional[i
         )
     fixes: Tuple[Fix, ...] = ()
     if refused is not None:
-        summary += "; event %d had asked for it and was refused" % refused
+        said = "; event %d had asked for it and did not get it" if asked_there else "; event %d was refused right before"
+        summary += said % refused
         fixes = (developer("Check the result of the refused call and do not use the memory when it failed."),)
     elif cause == "fault.nx":
         summary += "; nothing was refused, because no call ever asked for PROT_EXEC there"

@@ -129,6 +129,8 @@ def _mdwe_evidence(refusal: Refusal) -> tuple[Evidence, ...]:
         lines.append(seen("PR_SET_MDWE was called at event %d" % refusal.mdwe_by, "the prctl call"))
     elif refusal.host.mdwe:
         lines.append(seen("it was inherited from whoever started the command", "PR_GET_MDWE before the start"))
+    if refusal.wants & ~(refusal.request.prot or 0) and refusal.request.name != "shmat":
+        lines.append(seen("READ_IMPLIES_EXEC: the kernel adds PROT_EXEC to every PROT_READ", "/proc/PID/personality"))
     return tuple(lines)
 
 
@@ -179,9 +181,10 @@ def mdwe_at_mprotect(refusal: Refusal, part: Part) -> Optional[Finding]:
 
 def sealed(refusal: Refusal) -> Optional[Finding]:
     """EPERM on a range that holds a sealed VMA (mm/mseal.c; `sl` in VmFlags)."""
-    if refusal.errno != "EPERM" or refusal.request.name not in _SEALED_CALLS:
+    errno = "" if refusal.request.name == "brk" else "EPERM"
+    if refusal.errno != errno or refusal.request.name not in _SEALED_CALLS:
         return None
-    part = next((part for part in refusal.parts() if part.vma.has("sl")), None)
+    part = next((part for part in refusal.parts() + refusal.replaced() if part.vma.has("sl")), None)
     if part is None:
         return None
     by = next((t.sealed_by for t in refusal.touched if t.sealed_by is not None), None)
@@ -203,5 +206,5 @@ def sealed(refusal: Refusal) -> Optional[Finding]:
 
 
 _SEALED_CALLS = frozenset(
-    {"mprotect", "pkey_mprotect", "munmap", "mremap", "mmap", "madvise", "shmat", "remap_file_pages"}
+    {"mprotect", "pkey_mprotect", "munmap", "mremap", "mmap", "madvise", "shmat", "remap_file_pages", "brk"}
 )

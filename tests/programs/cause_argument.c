@@ -1,0 +1,59 @@
+/* Calls that could never work, whatever the memory. */
+#include "case.h"
+
+#define UNKNOWN_PROT 0x40
+
+static long offset_alignment(void) { return mmap_call(NULL, PAGE, R, MAP_PRIVATE, open_self(), 12); }
+static long fixed_alignment(void) { return mmap_call(map(2 * PAGE, R) + 8, PAGE, R, ANON | MAP_FIXED, -1, 0); }
+static long mprotect_alignment(void) { return mprotect(map(2 * PAGE, R) + 8, PAGE, RW); }
+static long munmap_alignment(void) { return munmap(map(2 * PAGE, R) + 8, PAGE); }
+static long madvise_alignment(void) { return madvise(map(2 * PAGE, R) + 8, PAGE, MADV_DONTNEED); }
+static long mseal_alignment(void) { return syscall(SYS_mseal, map(2 * PAGE, R) + 8, PAGE, 0); }
+static long mremap_alignment(void) { return (long)mremap(map(2 * PAGE, R) + 8, PAGE, 2 * PAGE, MREMAP_MAYMOVE); }
+static long mmap_nothing(void) { return mmap_call(NULL, 0, R, ANON, -1, 0); }
+static long munmap_nothing(void) { return munmap(map(PAGE, R), 0); }
+static long mremap_to_nothing(void) { return (long)mremap(map(PAGE, R), PAGE, 0, MREMAP_MAYMOVE); }
+static long mmap_wraps(void) { return mmap_call(NULL, -1UL, R, ANON, -1, 0); }
+static long mprotect_wraps(void) { return mprotect(map(PAGE, R), -PAGE, RW); }
+static long mseal_wraps(void) { return syscall(SYS_mseal, map(PAGE, R), -PAGE, 0); }
+static long no_type(void) { return mmap_call(NULL, PAGE, R, MAP_ANONYMOUS, -1, 0); }
+static long file_grows_down(void) { return mmap_call(NULL, PAGE, R, MAP_PRIVATE | MAP_GROWSDOWN, open_self(), 0); }
+static long fixed_without_maymove(void) { return syscall(SYS_mremap, map(PAGE, R), PAGE, PAGE, MREMAP_FIXED, map(PAGE, R)); }
+static long mremap_unknown(void) { return syscall(SYS_mremap, map(PAGE, R), PAGE, PAGE, 0x100, 0); }
+static long mseal_flags(void) { return syscall(SYS_mseal, map(PAGE, R), PAGE, 1); }
+static long mprotect_unknown(void) { return mprotect(map(PAGE, R), PAGE, R | UNKNOWN_PROT); }
+static long pkey_unknown(void) { return syscall(SYS_pkey_mprotect, map(PAGE, R), PAGE, R | UNKNOWN_PROT, -1); }
+static long both_directions(void) { return mprotect(map(PAGE, R), PAGE, RW | PROT_GROWSDOWN | PROT_GROWSUP); }
+static long does_not_grow(void) { return mprotect(map(PAGE, R), PAGE, RW | PROT_GROWSDOWN); }
+static long advice(void) { return madvise(map(PAGE, R), PAGE, 999); }
+
+static const struct attempt attempts[] = {
+	{"offset-alignment", offset_alignment},
+	{"fixed-alignment", fixed_alignment},
+	{"mprotect-alignment", mprotect_alignment},
+	{"munmap-alignment", munmap_alignment},
+	{"madvise-alignment", madvise_alignment},
+	{"mseal-alignment", mseal_alignment},
+	{"mremap-alignment", mremap_alignment},
+	{"mmap-nothing", mmap_nothing},
+	{"munmap-nothing", munmap_nothing},
+	{"mremap-to-nothing", mremap_to_nothing},
+	{"mmap-wraps", mmap_wraps},
+	{"mprotect-wraps", mprotect_wraps},
+	{"mseal-wraps", mseal_wraps},
+	{"no-type", no_type},
+	{"file-grows-down", file_grows_down},
+	{"fixed-without-maymove", fixed_without_maymove},
+	{"mremap-unknown", mremap_unknown},
+	{"mseal-flags", mseal_flags},
+	{"mprotect-unknown", mprotect_unknown},
+	{"pkey-unknown", pkey_unknown},
+	{"both-directions", both_directions},
+	{"does-not-grow", does_not_grow},
+	{"advice", advice},
+};
+
+int main(int argc, char **argv)
+{
+	return RUN(attempts);
+}
