@@ -108,6 +108,11 @@ def test_a_tuple_comes_back_as_a_tuple() -> None:
     assert through_json(probe).vmas[0].flags == ("rd", "wr")
 
 
+def test_a_range_may_end_where_all_addresses_end() -> None:
+    whole = facts.Resynced(1, 1, 0, 2**64, [], "calls overlapped")
+    assert through_json(whole) == whole
+
+
 def test_a_field_of_a_newer_version_is_passed_over() -> None:
     assert fact_from_json(["RunEnded", {"t_ns": 5, "mood": "fine"}]) == facts.RunEnded(5)
 

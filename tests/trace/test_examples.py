@@ -232,6 +232,10 @@ def test_map_count(trace: Trace, examples: Path) -> None:
     if run.status == NOT_HERE:
         pytest.skip(run.stdout)
     check(run, Case("map_count", 1, (Alarm("mprotect", "ENOMEM", "limit.map-count", "anon"),)))
+    diagnosis = run.refused()[0]["diagnosis"]
+    sources = {evidence["source"] for evidence in diagnosis["evidence"]}
+    assert sources == {"/proc/PID/maps", "/proc/sys/vm/max_map_count"}
+    assert any("vm.max_map_count=" in (fix["command"] or "") for fix in diagnosis["fixes"])
 
 
 @pytest.mark.parametrize("mode", MODES)

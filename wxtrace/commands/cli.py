@@ -18,6 +18,8 @@ __all__ = ["report", "run"]
 
 _COMMANDS: Dict[str, Tuple[str, str]] = {
     "export": ("wxtrace.commands.export", "write the timeline of a kept run as JSON"),
+    "report": ("wxtrace.commands.report", "tell a kept run as text for a bug tracker"),
+    "runs": ("wxtrace.commands.runs", "list the kept runs"),
     "schema": ("wxtrace.commands.schema", "print the JSON Schema of the timeline"),
 }
 

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Dict, List, Optional, TextIO, Tuple
 
 from wxtrace.commands.wording import (
+    ENDINGS,
     arguments_text,
     call_text,
     memory_text,
@@ -29,15 +30,6 @@ _SILENCE = 10.0
 """Seconds after a refusal in which a program shows how it takes it."""
 _WIDTH = 100
 """Columns of text beside the labels."""
-_ENDINGS = {
-    "recovered": "the program got by without it and ended well",
-    "continued": "the program went on",
-    "exited": "the program gave up and exited",
-    "aborted": "the program aborted",
-    "crashed": "the program crashed",
-    "running": "the program was still running",
-    "unknown": "",
-}
 
 
 class Console:
@@ -296,7 +288,7 @@ class Console:
             who, call, cause = key
             refused = " ".join("%d× %s" % (count, name) for name, count in errnos.items())
             endings = self._endings.get(key, Counter())
-            words = [_ENDINGS.get(name, name) for name in endings if _ENDINGS.get(name, name)]
+            words = [ENDINGS.get(name, name) for name in endings if ENDINGS.get(name, name)]
             self._own_line(
                 "%s%s %s%s in %s: %s%s"
                 % (c.refused, call, refused, c.end, who, cause, " — " + ", ".join(words) if words else "")

@@ -53,11 +53,16 @@ def write_file(journal: str, output: BinaryIO, name: str, talk: TextIO) -> None:
         with store.open_journal(journal) as raw, io.TextIOWrapper(output, encoding="ascii", newline="\n") as out:
             if out.seekable() and os.path.isfile(name):
                 out.truncate(0)
-            write_timeline(JournalReader(raw, printable(journal)).all(), out, progress.events)
+            story = write_timeline(JournalReader(raw, printable(journal)).all(), out, progress.events)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise WxtraceError("the timeline could not be written to %s: %s" % (printable(name), error.strerror)) from None
     finally:
         progress.clear()
+    if story.lost is not None:
+        lost = printable(story.lost)
+        talk.write("wxtrace: the record is incomplete: %s; the timeline holds what came before\n" % lost)
 
 
 class _Progress:

@@ -118,6 +118,9 @@ class Front:
 
     def _ask_to_detach(self) -> None:
         self._send({"do": "detach"})
+        if not self.started:
+            # It listens soon; until then the signal would kill it.
+            return
         try:
             # Breaks the tracer's wait; sent again until it answers.
             os.kill(self._tracer, signal.SIGUSR1)
@@ -179,7 +182,8 @@ class Front:
         if self._ended:
             self._over = True
             return
-        raise WxtraceError("the tracer died, and the program with it; what was recorded until then is kept")
+        fate = "while the program goes on" if self._attached else "and the program with it"
+        raise WxtraceError("the tracer died, %s; what was recorded until then is kept" % fate)
 
     def _read_journal(self) -> None:
         for fact in self._reader.available():

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     """Trace one command or process; the exit status is the program's own."""
     path = _find(command[0]) if command else None
     if options.pid is not None:
-        _check_attachable(options.pid)
+        options.pid = _attachable(options.pid)
     output = _open_output(options.output) if options.output is not None else None
     stream = _open_log(options.log) if options.log is not None else sys.stderr
     console = Console(stream, everything=options.all, quiet=options.quiet, only=options.only)
@@ -108,7 +108,8 @@ def _find(program: str) -> str:
     raise CommandNotFound("%s: no such program in PATH" % shown)
 
 
-def _check_attachable(pid: int) -> None:
+def _attachable(pid: int) -> int:
+    """The process of that pid, or of the thread with that number. Raises UsageError when it is none to attach to."""
     if pid <= 0 or not os.path.exists("/proc/%d" % pid):
         raise UsageError("there is no process %d" % pid)
     if pid == os.getpid():
@@ -121,8 +122,9 @@ def _check_attachable(pid: int) -> None:
     holder = fields.get("TracerPid", "0").strip()
     if holder != "0":
         raise UsageError("process %d is already traced, by process %s: only one tracer at a time" % (pid, holder))
-    if not os.listdir("/proc/%d/task" % pid) or fields.get("State", "").strip().startswith("Z"):
+    if fields.get("State", "").strip().startswith("Z") and len(os.listdir("/proc/%d/task" % pid)) <= 1:
         raise UsageError("process %d has ended already" % pid)
+    return int(fields.get("Tgid", pid))
 
 
 def _open_output(path: str) -> BinaryIO:

@@ -13,6 +13,7 @@ from wxtrace.model.event import Event, Touched
 from wxtrace.model.facts import Call
 
 __all__ = [
+    "ENDINGS",
     "Palette",
     "arguments_text",
     "call_text",
@@ -26,6 +27,18 @@ __all__ = [
 _ERRNO_WORDS: Dict[str, str] = {}
 MOST_TEXT = 300
 """Characters of one foreign string that are shown; the timeline keeps all."""
+
+
+ENDINGS = {
+    "recovered": "the program got by without it and ended well",
+    "continued": "the program went on",
+    "exited": "the program gave up and exited",
+    "aborted": "the program aborted",
+    "crashed": "the program crashed",
+    "running": "the program was still running",
+    "unknown": "",
+}
+"""What an aftermath means, in words."""
 
 
 class Palette:

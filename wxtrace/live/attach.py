@@ -6,7 +6,7 @@ from typing import Dict
 
 from wxtrace.live import ptrace
 from wxtrace.live.lifecycle import Lifecycle
-from wxtrace.live.procfs import threads_of
+from wxtrace.live.procfs import is_dead, threads_of
 from wxtrace.live.task import Space, Task
 from wxtrace.live.tracer import Tracer
 
@@ -22,7 +22,7 @@ def seize_all(tracer: Tracer, lifecycle: Lifecycle, pid: int) -> None:
     space: Space = lifecycle.new_space()
     while True:
         try:
-            fresh = [tid for tid in threads_of(pid) if tid not in seized]
+            fresh = [tid for tid in threads_of(pid) if tid not in seized and not is_dead(tid)]
         except FileNotFoundError:
             raise ProcessLookupError(pid) from None
         if not fresh:

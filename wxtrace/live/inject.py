@@ -41,15 +41,22 @@ def query_mdwe(tid: int) -> Optional[int]:
     return result if result is not None and 0 <= result <= 3 else None
 
 
+def _next_stop(tid: int) -> int:
+    ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+    # WNOWAIT: a death is left for the main loop to reap.
+    state = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | ptrace.WALL)
+    if state is None or state.si_code != os.CLD_TRAPPED:
+        raise ptrace.TaskGone(tid)
+    return os.waitpid(tid, ptrace.WALL)[1]
+
+
 def _run_to_exit(tid: int) -> Optional[int]:
     """Through the entry stop to the exit stop. None when something else stopped the thread first."""
     for op in (ptrace.OP_ENTRY, ptrace.OP_EXIT):
-        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
-        # WNOWAIT: a death is left for the main loop to reap.
-        state = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | ptrace.WALL)
-        if state is None or state.si_code != os.CLD_TRAPPED:
-            raise ptrace.TaskGone(tid)
-        _, status = os.waitpid(tid, ptrace.WALL)
+        status = _next_stop(tid)
+        if status >> 16 == ptrace.EVENT_STOP and os.WSTOPSIG(status) == signal.SIGTRAP:
+            # An interrupt that was on its way: whoever sent it takes the stop that this thread is in anyway.
+            status = _next_stop(tid)
         if status != ptrace.SYSCALL_STOP:
             if os.WSTOPSIG(status) == signal.SIGSTOP and status >> 16 == 0:
                 # The one signal no mask holds back: it will come again once the thread runs.

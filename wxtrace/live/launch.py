@@ -28,7 +28,7 @@ class Launched(NamedTuple):
     failure: int
 
 
-def launch(path: bytes, argv: List[bytes], use_filter: bool, handlers: Mapping[int, Any]) -> Launched:
+def launch(path: bytes, argv: List[bytes], use_filter: bool, handlers: Mapping[signal.Signals, Any]) -> Launched:
     """Fork the child. It does nothing until one byte is written to `go`. `handlers` are the signals' own ones."""
     environment = _original_environment()
     go_read, go_write = os.pipe()
@@ -57,7 +57,7 @@ def _become(
     argv: List[bytes],
     environment: List[bytes],
     use_filter: bool,
-    handlers: Mapping[int, Any],
+    handlers: Mapping[signal.Signals, Any],
     go: int,
     failure: int,
 ) -> NoReturn:

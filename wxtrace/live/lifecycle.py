@@ -35,6 +35,8 @@ class Lifecycle:
         # Who stops and goes on with the main process; nobody when attached.
         self._front: Optional[int] = None
         self._front_stopped = False
+        # Whether our filter is in force in whatever descends from the first task.
+        self.filtered = False
         self._recorder = recorder
         self._spaces = 0
 
@@ -70,6 +72,22 @@ class Lifecycle:
         how = "vfork" if flags & _CLONE_VFORK else "clone" if flags & (_CLONE_VM | _CLONE_THREAD) else "fork"
         self._recorder.fact(TaskStarted(tid, self._recorder.now(), pid, space.id, how, parent.tid, flags, stack))
         return child
+
+    def has_parent(self, tid: int) -> bool:
+        """Whether a traced process can still announce this child: its parent lives, or it is a thread."""
+        status = parse_status(read_proc(tid, "status", 65536))
+        if status.get("Tgid") != str(tid):
+            return True
+        return status.get("PPid") in {str(task.pid) for task in self.tasks.values()}
+
+    def adopt(self, tid: int) -> Task:
+        """A child that nobody announced; what it has is read from /proc, as of a process found at attach."""
+        task = self.add(tid, tid, "attach")
+        task.full = True
+        task.filtered = self.filtered
+        task.recording = True
+        self.seed(task, "attach")
+        return task
 
     def _clone_arguments(self, parent: Task, event: int, child: int) -> tuple[int, Optional[int]]:
         """Clone flags and the child's stack pointer, from the call in flight."""

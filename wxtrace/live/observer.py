@@ -45,14 +45,13 @@ class Observer:
         self._recorder = recorder
         self._prober = prober
         self._verifier = verifier
+        # Off once threads run on untraced: they change the map unseen.
+        self.verifies = verifier is not None
         self._page_size = page_size
 
     def finished(self, task: Task, abi: int, number: int, args: Words, result: int) -> None:
         """The call came back. Errors while reading /proc (the task may be dying) lose only what was asked."""
-        if task.reached_kernel:
-            decided = BY_KERNEL
-        else:
-            decided = BY_FILTER if task.filtered else UNDECIDED
+        decided = _who_decided(task)
         if abi == I386:
             args = tuple(value & 0xFFFFFFFF for value in args)
             result = result if result < 0 else result & 0xFFFFFFFF
@@ -74,7 +73,7 @@ class Observer:
             recorder.call(call)
         if task.space.stale and task.space.holder is None:
             self.resync(task, *_WHOLE, why="calls overlapped")
-        if self._verifier is not None and name in MAP_CHANGING:
+        if self._verifier is not None and self.verifies and name in MAP_CHANGING:
             self._verifier.check(task, name, self._changed_ranges(call))
 
     def unfinished(self, task: Task, abi: int, number: int, args: Words) -> None:
@@ -181,6 +180,12 @@ class Observer:
             result -= 1
         line = maps.at(result)
         return [line] if line is not None else []
+
+
+def _who_decided(task: Task) -> int:
+    if task.reached_kernel:
+        return BY_KERNEL
+    return BY_FILTER if task.filtered and task.reached_kernel is not None else UNDECIDED
 
 
 _Predicate = Callable[[Words], bool]

@@ -14,8 +14,18 @@ from typing import BinaryIO, Iterator, List, Optional, Tuple
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmap_query import PROCMAP_QUERY, QUERY_SIZE, decode_answer, encode_query
 from wxtrace.decoders.procmaps import MapLine, Vma, parse_maps, parse_smaps
+from wxtrace.decoders.proctext import parse_stat
 
-__all__ = ["MapsFile", "read_link", "read_memory", "read_proc", "smaps_of_range", "threads_of"]
+__all__ = [
+    "MapsFile",
+    "is_dead",
+    "read_link",
+    "read_memory",
+    "read_proc",
+    "smaps_of_range",
+    "threads_of",
+    "write_memory",
+]
 
 MAX_TEXT = 64 << 20
 _CHUNK = 1 << 16
@@ -58,6 +68,14 @@ def threads_of(pid: int) -> List[int]:
     return sorted(int(name) for name in os.listdir("/proc/%d/task" % pid) if name.isdigit())
 
 
+def is_dead(tid: int) -> bool:
+    """Whether nobody runs here any more: a leader that ended before its threads never stops again."""
+    try:
+        return parse_stat(read_proc(tid, "stat", 8192)).state in ("Z", "X")
+    except DecodeError:
+        return True
+
+
 class _IoVec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
@@ -69,6 +87,13 @@ def read_memory(tid: int, address: int, size: int) -> Optional[bytes]:
     remote = _IoVec(address, size)
     got = _libc.process_vm_readv(tid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
     return buffer.raw if got == size else None
+
+
+def write_memory(tid: int, address: int, data: bytes) -> bool:
+    """process_vm_writev: whether all of it was written. Never to be used on memory that a file backs."""
+    local = _IoVec(ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p), len(data))
+    remote = _IoVec(address, len(data))
+    return bool(_libc.process_vm_writev(tid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0) == len(data))
 
 
 class MapsFile:

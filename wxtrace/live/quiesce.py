@@ -10,6 +10,7 @@ import time
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 from wxtrace.live import ptrace
+from wxtrace.live.procfs import is_dead
 from wxtrace.live.task import Task
 
 __all__ = ["PATIENCE", "Quiesce"]
@@ -24,7 +25,7 @@ class Quiesce:
     def __init__(self, waiting_for: Iterable[Task], then: Optional[Task]) -> None:
         self.then = then
         self.members: List[Task] = list(waiting_for)
-        self._running: Set[int] = {task.tid for task in self.members if not task.waiting}
+        self._running: Set[int] = {task.tid for task in self.members if not task.waiting and not _ended(task)}
         self._parked: Dict[int, Tuple[Task, int]] = {}
         self._since = time.monotonic()
         self._over = False
@@ -65,3 +66,7 @@ class Quiesce:
             if task.quiesce is self:
                 task.quiesce = None
         return list(self._parked.values())
+
+
+def _ended(task: Task) -> bool:
+    return task.tid == task.pid and is_dead(task.tid)

@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 import time
-from typing import Any, Callable, Dict, List, Optional
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Optional
 
 from wxtrace.model.facts import Call, Dropped
 from wxtrace.record.journal import JournalWriter
@@ -29,9 +30,11 @@ class Recorder:
         self.ticked = False
         self.watch: Optional[Callable[[Any], None]] = None
         self._channel = channel
-        self._start = time.monotonic_ns()
+        self.start_ns = time.monotonic_ns()
         self._armed = False
         self._told_failure = False
+        # What the front, slow or stopped, has no room for yet.
+        self._unsaid: Deque[bytes] = deque()
         channel.setblocking(False)
         # What a program that we start has to find again.
         self.former_handlers = {
@@ -40,7 +43,7 @@ class Recorder:
 
     def now(self) -> int:
         """Nanoseconds since the start of the run."""
-        return time.monotonic_ns() - self._start
+        return time.monotonic_ns() - self.start_ns
 
     def call(self, call: Call, keep: bool = False) -> None:
         """One traced call."""
@@ -49,6 +52,12 @@ class Recorder:
             self.arm()
         if self.watch is not None:
             self.watch(call)
+
+    def plain_call(self, tid: int, t_ns: int, decided: int, info: tuple[int, ...], result: int) -> None:
+        """One ordinary x86-64 call, `info` as PTRACE_GET_SYSCALL_INFO gave it; only without a watcher."""
+        self.journal.plain_call(tid, t_ns, decided, info, result)
+        if not self._armed:
+            self.arm()
 
     def fact(self, fact: Any) -> None:
         """Anything else."""
@@ -68,6 +77,8 @@ class Recorder:
 
     def disarm(self) -> None:
         """Nothing is due any more."""
+        if self._unsaid:
+            return
         self._armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -75,17 +86,34 @@ class Recorder:
         """Write the batch, and tell the front that there is something to read."""
         if self.journal.pending:
             self.journal.flush()
-            self.say({"is": "written"})
+            if not self._unsaid:
+                # Else what waits makes the front look as well.
+                self.say({"is": "written"})
+        self._send()
         if self.journal.failure is not None and not self._told_failure:
             self._told_failure = True
             self.say({"is": "journal-failed", "why": os.strerror(self.journal.failure.errno or 0)})
 
     def say(self, message: Dict[str, Any]) -> None:
-        """One message to the front. A front that is gone or slow loses it, and never stops the tracer."""
+        """One message to the front, in order. A front that is gone or slow never stops the tracer."""
+        self._unsaid.append(json.dumps(message).encode("ascii"))
+        self._send()
+
+    def last_words(self) -> None:
+        """Nothing is traced any more: wait until the front has taken every message, or is gone."""
+        self._channel.setblocking(True)
+        self._send()
+
+    def _send(self) -> None:
         try:
-            self._channel.send(json.dumps(message).encode("ascii"))
+            while self._unsaid:
+                self._channel.send(self._unsaid[0])
+                self._unsaid.popleft()
+        except BlockingIOError:
+            if not self._armed:
+                self.arm()
         except OSError:
-            pass
+            self._unsaid.clear()
 
     def heard(self) -> List[Dict[str, Any]]:
         """What the front said since last asked."""
@@ -93,10 +121,12 @@ class Recorder:
         while True:
             try:
                 data = self._channel.recv(65536)
+            except BlockingIOError:
+                return messages
             except OSError:
-                return messages
+                data = b""
             if not data:
-                return messages
+                return [*messages, {"is": "gone"}]
             messages.append(json.loads(data))
 
     def _on_timer(self, signum: int, frame: object) -> None:

@@ -26,6 +26,8 @@ from wxtrace.model.facts import Host, ModeChanged, Note, RunEnded, RunStarted
 
 __all__ = ["Session", "trace"]
 
+_PR_SET_PDEATHSIG = 1
+
 
 class Session(NamedTuple):
     """What the front asks for. Exactly one of `path` and `attach` is set."""
@@ -52,6 +54,8 @@ def trace(session: Session) -> None:
             {"is": "failed", "why": _sentence(error, session.attach), "traceback": traceback.format_exc()[-60000:]}
         )
         raise SystemExit(125) from None
+    finally:
+        recorder.last_words()
 
 
 class _Run:
@@ -98,6 +102,7 @@ class _Run:
                 session.attach,
             )
         )
+        self.recorder.flush()
 
     def _launch(self, path: bytes) -> Launched:
         use_filter, full, why = _choose_mode(self.session.mode, self.host, path)
@@ -111,11 +116,13 @@ class _Run:
         task = self.lifecycle.add(launched.pid, launched.pid, "launch")
         task.announced = True
         task.full = full
-        task.filtered = use_filter
+        task.filtered = self.lifecycle.filtered = use_filter
         if full:
             self.recorder.fact(ModeChanged(launched.pid, "full", why))
         if not use_filter and self.session.mode != "full":
             self.recorder.fact(Note("no-filter", why))
+        elif why and not full:
+            self.recorder.fact(Note("inherited-filter", why))
         self.recorder.say({"is": "started", "pid": launched.pid})
         os.write(launched.go, b"x")
         os.close(launched.go)
@@ -123,12 +130,15 @@ class _Run:
 
     def _attach(self, pid: int) -> None:
         _leave_terminal()
+        # A front that is killed can ask for nothing any more.
+        ptrace.prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1, 0, 0, 0)
         self._started("full")
         seize_all(self.tracer, self.lifecycle, pid)
         self.recorder.say({"is": "started", "pid": pid})
 
     def _message(self, message: Dict[str, object]) -> None:
-        if message.get("do") == "detach" and not self.tracer.detaching:
+        asked = message.get("do") == "detach" or (message.get("is") == "gone" and self.session.attach is not None)
+        if asked and not self.tracer.detaching:
             self.recorder.say({"is": "detaching"})
             self.tracer.detach_all()
 
@@ -142,8 +152,9 @@ def _choose_mode(asked: str, host: Host, path: bytes) -> tuple[bool, bool, str]:
             return False, True, "the program is set-user-ID or has file capabilities; under ptrace it runs without them"
     if asked == "full":
         return True, True, "asked for by --mode full"
-    if asked == "auto" and host.seccomp_filters and inherited_filter_matters():
-        return True, True, "an inherited seccomp filter answers some of the traced calls"
+    if host.seccomp_filters and inherited_filter_matters():
+        why = "an inherited seccomp filter answers some of the traced calls"
+        return (True, True, why) if asked == "auto" else (True, False, why + ", which accelerated mode never sees")
     return True, False, ""
 
 

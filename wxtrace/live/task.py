@@ -49,6 +49,7 @@ class Task:
         "filtered",
         "full",
         "group_stopped",
+        "hides_untraced",
         "info",
         "personality",
         "pid",
@@ -74,8 +75,11 @@ class Task:
         self.stopped_early = False
         # The call in flight, from its seccomp or entry stop to its exit: (abi, number, args).
         self.info: Optional[Tuple[int, int, Tuple[int, ...]]] = None
-        self.reached_kernel = False
+        # True behind a seccomp stop of ours; None when nobody can tell who will answer.
+        self.reached_kernel: Optional[bool] = False
         self.waiting = False
         self.quiesce: Optional[Quiesce] = None
         self.group_stopped = False
+        # Whether the clone in flight had asked for an untraced child (untraced.py).
+        self.hides_untraced = False
         self.personality = 0

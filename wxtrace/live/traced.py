@@ -7,9 +7,8 @@ from typing import Dict, FrozenSet, Optional, Tuple
 from wxtrace.live.seccomp import ARGUMENT_CONDITIONS
 from wxtrace.model.abi import CALL_NUMBERS
 
-__all__ = ["CLONE_UNTRACED", "ORDERED", "TRACED", "installs_filter", "is_traced", "name_of"]
+__all__ = ["ORDERED", "TRACED", "installs_filter", "is_traced", "name_of"]
 
-CLONE_UNTRACED = 0x800000
 _SECCOMP_SET_MODE_FILTER, _PR_SET_SECCOMP, _TSYNC = 1, 22, 1
 
 _ORDERED_NAMES = frozenset(

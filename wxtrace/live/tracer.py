@@ -9,20 +9,22 @@ from __future__ import annotations
 import ctypes
 import errno
 import signal
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Set
 
 from wxtrace.decoders.siginfo import SIGINFO_SIZE, decode_siginfo
 from wxtrace.live import ptrace, x86
 from wxtrace.live.gate import Gate
+from wxtrace.live.hotpath import HotPath
 from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.observer import Observer
-from wxtrace.live.procfs import read_memory
+from wxtrace.live.procfs import is_dead, read_memory
 from wxtrace.live.quiesce import Quiesce
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.task import Task
-from wxtrace.live.traced import CLONE_UNTRACED, ORDERED, TRACED, installs_filter, is_traced
-from wxtrace.model.abi import CALL_NUMBERS, I386, X86_64
+from wxtrace.live.traced import ORDERED, TRACED, installs_filter, is_traced
+from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
+from wxtrace.model.abi import CALL_NUMBERS, I386
 from wxtrace.model.facts import ModeChanged, SignalStop
 
 __all__ = ["Tracer"]
@@ -32,7 +34,7 @@ _FAULTS = frozenset(
 )
 _GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _NEW_TASKS = frozenset({ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE})
-_CLONE_NUMBERS = frozenset(table["clone"] for table in CALL_NUMBERS)
+_CLONE_NUMBERS = frozenset(table[name] for table in CALL_NUMBERS for name in ("clone", "clone3"))
 
 
 class Tracer:
@@ -48,16 +50,19 @@ class Tracer:
         self.on_message: Optional[Callable[[Dict[str, object]], None]] = None
         self.detaching = False
         self._quiescing: List[Quiesce] = []
+        self._hot = HotPath(recorder) if recorder.watch is None else None
         self._status = ctypes.c_int()
         # Stops of children whose clone event has not come yet.
         self._early: Dict[int, int] = {}
+        self._unclaimed: Set[int] = set()
 
     def loop(self) -> None:
         """Until the last tracee is gone."""
         status, tasks, recorder = self._status, self.tasks, self.recorder
         address = ctypes.addressof(status)
-        wait, wall = ptrace.waitpid, ptrace.WALL
-        while tasks:
+        wait, wall, hot = ptrace.waitpid, ptrace.WALL, self._hot
+        seccomp_stop, syscall_stop = ptrace.SECCOMP_STOP, ptrace.SYSCALL_STOP
+        while tasks or self._early:
             tid = wait(-1, address, wall)
             if recorder.ticked:
                 self._tick()
@@ -65,7 +70,15 @@ class Tracer:
                 if ctypes.get_errno() == errno.ECHILD:
                     break
                 continue
-            self._dispatch(tid, status.value)
+            stop = status.value
+            if hot is not None and not self.detaching:
+                task = tasks.get(tid)
+                if task is not None and (
+                    (stop == seccomp_stop and hot.entered(task))
+                    or (stop == syscall_stop and (hot.passed(task) if task.full else hot.left(task)))
+                ):
+                    continue
+            self._dispatch(tid, stop)
 
     def _dispatch(self, tid: int, status: int) -> None:
         task = self.tasks.get(tid)
@@ -73,6 +86,9 @@ class Tracer:
             # Only a stop can be early; a death of somebody unknown is nobody's.
             if status & 0xFF == 0x7F:
                 self._early[tid] = status
+                self.recorder.arm()
+            else:
+                self._early.pop(tid, None)
             return
         try:
             if status == ptrace.SECCOMP_STOP:
@@ -137,10 +153,9 @@ class Tracer:
             self.resume(task)
             return
         task.info = (abi, number, info.args)
-        if number in _CLONE_NUMBERS and info.args[0] & CLONE_UNTRACED and task.filtered:
-            # An untraced child would get ENOSYS from our filter for ever.
-            offset = x86.DI if abi == X86_64 else x86.BX
-            ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, offset, info.args[0] & ~CLONE_UNTRACED)
+        if number in _CLONE_NUMBERS and task.filtered and asks_for_untraced_child(task.tid, number, info.args):
+            set_untraced(task.tid, abi, number, info.args, False)
+            task.hides_untraced = True
         if installs_filter(abi, number, info.args):
             others = [other for other in self.tasks.values() if other.pid == task.pid and other is not task]
             if others:
@@ -156,6 +171,9 @@ class Tracer:
         """A traced call came back."""
         assert task.info is not None
         abi, number, args = task.info
+        if task.hides_untraced:
+            task.hides_untraced = False
+            set_untraced(task.tid, abi, number, args, True)
         if abi == I386:
             real = x86.indirect_call(number, args, lambda at, size: read_memory(task.tid, at, size))
             where = x86.shmat_result_address(number, args)
@@ -174,6 +192,9 @@ class Tracer:
         for quiesce in [q for q in self._quiescing if q.then is task]:
             if result == 0:
                 for member in quiesce.members:
+                    if member.info is not None:
+                        # It stands at a seccomp stop, behind which the filters are run once more (seccomp(2)).
+                        member.reached_kernel = None
                     self._full(member, "a sibling thread installed a seccomp filter for all")
             self._let_go(quiesce)
         self.resume(task)
@@ -191,11 +212,13 @@ class Tracer:
     def _other_stop(self, task: Task, status: int) -> None:
         event, number = status >> 16, status >> 8 & 0xFF
         if event in _NEW_TASKS:
-            child = self.lifecycle.born(task, event, ptrace.event_message(task.tid))
+            tid = ptrace.event_message(task.tid)
+            if tid not in self.tasks:
+                self.lifecycle.born(task, event, tid)
             self._release_from_gate(task)
-            early = self._early.pop(child.tid, None)
+            early = self._early.pop(tid, None)
             if early is not None:
-                self._dispatch(child.tid, early)
+                self._dispatch(tid, early)
             self.resume(task)
         elif event == ptrace.EVENT_EXEC:
             self._release_from_gate(task)
@@ -259,6 +282,8 @@ class Tracer:
             if task.space.holder is task:
                 # Nobody knows whether the call was done; whoever shares the space has to look.
                 task.space.stale = True
+        if self._hot is not None:
+            self._hot.forget(task.tid)
         self._release_from_gate(task)
         for quiesce in list(self._quiescing):
             quiesce.drop(task)
@@ -300,12 +325,16 @@ class Tracer:
     def detach_all(self) -> None:
         """Ask every task to stop, and let each go at its next stop."""
         self.detaching = True
+        self.observer.verifies = False
         for quiesce in list(self._quiescing):
             self._let_go(quiesce)
         for task in list(self.tasks.values()):
             if task.waiting:
                 self.gate.leave(task, task.space)
                 self._detach(task, 0)
+                continue
+            if task.tid == task.pid and is_dead(task.tid):
+                self.lifecycle.let_go(task)
                 continue
             try:
                 ptrace.request(ptrace.PTRACE_INTERRUPT, task.tid)
@@ -316,6 +345,16 @@ class Tracer:
         ptrace.raw_request(ptrace.PTRACE_DETACH, task.tid, 0, number)
         self.lifecycle.let_go(task)
 
+    def _adopt_orphans(self) -> None:
+        """Children whose parent was killed before it could announce them would stand still for ever."""
+        waiting = set(self._early)
+        for tid in waiting & self._unclaimed:
+            if not self.lifecycle.has_parent(tid):
+                status = self._early.pop(tid)
+                self.lifecycle.adopt(tid)
+                self._dispatch(tid, status)
+        self._unclaimed = waiting
+
     def _tick(self) -> None:
         """What is due by time: the batch, waiting threads, the front's words."""
         recorder = self.recorder
@@ -325,8 +364,10 @@ class Tracer:
             self.resume(freed)
         for quiesce in list(self._quiescing):
             self._check_still(quiesce)
+        if self._early:
+            self._adopt_orphans()
         for message in recorder.heard():
             if self.on_message is not None:
                 self.on_message(message)
-        if not recorder.journal.pending and not self.gate.contested and not self._quiescing:
+        if not (recorder.journal.pending or self.gate.contested or self._quiescing or self._early):
             recorder.disarm()

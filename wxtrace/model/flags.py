@@ -261,6 +261,10 @@ def named_value(value: int, names: Mapping[int, str]) -> str:
     return names.get(value, hex(value) if value > 9 else str(value))
 
 
+_RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
+"""include/linux/errno.h: only a tracer sees these; the kernel makes the call again, or gives EINTR."""
+
+
 def errno_name(number: int) -> str:
     """`EACCES` for 13; `E524` for a number no header names (a filter may answer any up to 4095)."""
-    return _errno.errorcode.get(number, "E%d" % number)
+    return _errno.errorcode.get(number) or _RESTARTS.get(number) or "E%d" % number

@@ -24,6 +24,7 @@ _CAUSES = {
     "address.brk-collision": PROBE,
     "limit.hugepages": PROBE,
     "memfd.flags": PROBE,
+    "argument.advice": PROBE,
     "tracer.interference": PROBE,
 }
 _FEATURE_TESTS = frozenset(
@@ -50,11 +51,11 @@ _FEATURE_TESTS = frozenset(
 
 def outcome_of_failure(cause: str, request: Request, errno: str) -> str:
     """`refused`, `failed` or `probe` for a call that did not succeed."""
-    if cause.startswith(_NEVER_COULD_WORK):
-        return FAILED
     known = _CAUSES.get(cause)
     if known is not None:
         return known
+    if cause.startswith(_NEVER_COULD_WORK):
+        return FAILED
     if request.name in _FEATURE_TESTS or errno in ("ENOSYS", "EFAULT"):
         return PROBE
     if request.name == "madvise" and cause != "mseal":

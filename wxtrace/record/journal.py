@@ -14,7 +14,7 @@ import json
 import os
 import struct
 import zlib
-from typing import Any, BinaryIO, Iterator, List, Optional, Union
+from typing import Any, BinaryIO, Iterator, List, Optional, Tuple, Union
 
 from wxtrace.errors import RecordError
 from wxtrace.model.facts import Call, Lost
@@ -32,6 +32,7 @@ DEFAULT_LIMIT = 1 << 30
 _HEADER = struct.Struct("<II")
 # flags, number, tid, t_ns, result, six arguments. Flags: bit 0 ABI, bits 1-2 who decided, bit 3 never returned.
 _CALL = struct.Struct("<BHiQq6Q")
+_PLAIN = struct.Struct("<cBHiQq6Q")
 _SIZE = struct.Struct("<I")
 _CALL_TAG, _JSON_TAG = b"C", b"J"
 
@@ -67,6 +68,14 @@ class JournalWriter:
             result -= 1 << 64
             flags |= 16
         self._entries.append(_CALL_TAG + _CALL.pack(flags, number, tid, t_ns, result, *args))
+
+    def plain_call(self, tid: int, t_ns: int, decided: int, info: Tuple[int, ...], result: int) -> None:
+        """Add an x86-64 call that succeeded: `info` holds the number at 4 and the arguments from 5 to 10."""
+        if self._written > self._limit:
+            self._dropped += 1
+            return
+        _, _, _, _, number, a, b, c, d, e, f, _ = info
+        self._entries.append(_PLAIN.pack(_CALL_TAG, decided << 1, number, tid, t_ns, result, a, b, c, d, e, f))
 
     def fact(self, fact: Any) -> None:
         """Add one fact that is not a call."""

@@ -26,6 +26,7 @@ __all__ = ["SCHEMA_ID", "schema_text", "write_timeline"]
 
 SCHEMA_ID = "wxtrace-timeline/1"
 _PROGRESS_EVERY = 20000
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def schema_text() -> str:
@@ -116,7 +117,7 @@ class _Writer:
         result: Any = event.result
         if result is not None and event.name in RETURNS_ADDRESS:
             result = hex(result)
-        return json.dumps(
+        return _encode(
             {
                 "n": event.n,
                 "t_ns": event.t_ns,
@@ -146,8 +147,7 @@ class _Writer:
                 ],
                 "diagnosis": _diagnosis(event, amendment),
                 "stack": None,
-            },
-            separators=(",", ":"),
+            }
         )
 
     def _abi_of(self, event: Event) -> str:
@@ -207,7 +207,7 @@ def _members(value: Dict[str, Any]) -> str:
     lines = []
     for key, item in value.items():
         if isinstance(item, list) and item and isinstance(item[0], dict):
-            text = "[\n" + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in item) + "\n]"
+            text = "[\n" + ",\n".join(_encode(entry) for entry in item) + "\n]"
         else:
             text = json.dumps(item)
         lines.append("%s:%s" % (json.dumps(key), text))

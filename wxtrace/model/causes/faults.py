@@ -71,7 +71,9 @@ def describe_fault(
         )
     fixes: Tuple[Fix, ...] = ()
     if refused is not None:
-        said = "; event %d had asked for it and did not get it" if asked_there else "; event %d was refused right before"
+        said = (
+            "; event %d had asked for it and did not get it" if asked_there else "; event %d was refused right before"
+        )
         summary += said % refused
         fixes = (developer("Check the result of the refused call and do not use the memory when it failed."),)
     elif cause == "fault.nx":

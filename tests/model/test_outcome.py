@@ -1,0 +1,102 @@
+"""Which failures are alarms: the table itself, and whole calls from hand-written facts that must stay silent."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import pytest
+from stories import ANON, ANON_AT, MAPS, PAGE, RW, RX, Told, vma
+
+from wxtrace.model import flags as f
+from wxtrace.model.calls import Request
+from wxtrace.model.event import FAILED, PROBE, REFUSED
+from wxtrace.model.facts import Host, Probe
+from wxtrace.model.outcome import outcome_of_failure
+
+EINVAL, ENOMEM, EEXIST, ENOSYS, EPERM, EFAULT, EACCES = 22, 12, 17, 38, 1, 14, 13
+NO_FD = 0xFFFFFFFFFFFFFFFF
+FIXED, PRIVATE = f.MAP_FIXED, 2
+
+
+@pytest.mark.parametrize(
+    "call, errno, cause, outcome",
+    [
+        # What healthy programs do to find out what they may.
+        (("mmap", ANON_AT, PAGE, RW, ANON | f.MAP_FIXED_NOREPLACE, NO_FD, 0), EEXIST, "address.occupied", PROBE),
+        (("mmap", 0, 2 << 20, RW, ANON | f.MAP_HUGETLB, NO_FD, 0), ENOMEM, "limit.hugepages", PROBE),
+        (("mmap", 0, 1 << 47, RW, ANON, NO_FD, 0), ENOMEM, "address.no-room", PROBE),
+        (("madvise", ANON_AT, PAGE, 0xFFFFFFFF), EINVAL, "argument.advice", PROBE),
+        (("madvise", ANON_AT, PAGE, 14), EINVAL, "argument.advice", PROBE),
+        (("memfd_create", 0x1000, 0xFFFFFFFF), EINVAL, "memfd.flags", PROBE),
+        (("memfd_create", 0x1000, 0), ENOSYS, "unknown", PROBE),
+        (("seccomp", 1, 0, 0), EFAULT, "unknown", PROBE),
+        (("prctl", 0x53564D41, 0), EINVAL, "unknown", PROBE),
+        (("pkey_alloc", 0, 0), EINVAL, "unknown", PROBE),
+        (("mseal", ANON_AT, PAGE, 0), ENOSYS, "unknown", PROBE),
+        # What could never work.
+        (("munmap", 0, 0), EINVAL, "argument.length", FAILED),
+        (("mprotect", ANON_AT + 1, PAGE, RX), EINVAL, "argument.alignment", FAILED),
+        (("mmap", 0, 0, RW, ANON, NO_FD, 0), EINVAL, "argument.length", FAILED),
+        (("mmap", 0, PAGE, RW, PRIVATE, 99, 0), 9, "fd.bad", FAILED),
+        (("mprotect", 0x10000, PAGE, RW), ENOMEM, "address.unmapped", FAILED),
+        # What somebody said no to.
+        (("mprotect", ANON_AT, PAGE, RX), EACCES, "unknown", REFUSED),
+        (("mmap", 0, PAGE, RW | 4, ANON, NO_FD, 0), EPERM, "unknown", REFUSED),
+        (("pkey_mprotect", ANON_AT, PAGE, RX, NO_FD), EACCES, "unknown", REFUSED),
+        (("mremap", ANON_AT, PAGE, 2 * PAGE, 1), EPERM, "unknown", REFUSED),
+        (("shmat", 1, 0, f.SHM_EXEC), EACCES, "unknown", REFUSED),
+        (("munmap", ANON_AT, PAGE), EPERM, "unknown", REFUSED),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else str(value),
+)
+def test_outcome_of_a_whole_call(call: Tuple[str, ...], errno: int, cause: str, outcome: str) -> None:
+    told = Told(Host("6.18.4", "x86_64", PAGE, mdwe=0))
+    name, *args = call
+    told.call(name, *map(int, args), result=-errno, probe=Probe(100, vmas=list(map(vma, MAPS))))
+    assert told.last.diagnosis is not None
+    assert (told.last.diagnosis.cause, told.last.outcome) == (cause, outcome)
+
+
+def test_probes_and_failures_are_not_waited_for() -> None:
+    """Only an alarm has an aftermath of its own."""
+    told = Told()
+    told.call("munmap", 0, 0, result=-EINVAL, probe=Probe(100))
+    told.call("madvise", ANON_AT, PAGE, 999, result=-EINVAL, probe=Probe(100))
+    shown = len(told.shown)
+    told.exit(code=0)
+    assert [event.name for event in told.shown[shown:]] == ["exit"]
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "mdwe",
+        "mseal",
+        "seccomp.errno",
+        "selinux.execmem",
+        "fd.write-mode",
+        "mount.noexec",
+        "memfd.write-seal",
+        "limit.data",
+        "limit.map-count",
+        "limit.address-space",
+        "address.below-minimum",
+    ],
+)
+def test_rules_policies_and_limits_are_alarms(cause: str) -> None:
+    assert outcome_of_failure(cause, Request("mmap", prot=RX), "EACCES") == REFUSED
+
+
+@pytest.mark.parametrize("name, outcome", [("madvise", REFUSED), ("mprotect", REFUSED)])
+def test_a_seal_is_an_alarm_for_advice_too(name: str, outcome: str) -> None:
+    assert outcome_of_failure("mseal", Request(name), "EPERM") == outcome
+
+
+def test_advice_that_a_sandbox_refuses_is_no_alarm() -> None:
+    """Chromium's own sandbox answers EPERM to madvise, 75 times in a healthy run."""
+    assert outcome_of_failure("seccomp.errno", Request("madvise", ANON_AT, PAGE), "EPERM") == PROBE
+
+
+@pytest.mark.parametrize("prot, outcome", [(RW, PROBE), (RW | 4, REFUSED)])
+def test_asking_for_more_than_there_is(prot: int, outcome: str) -> None:
+    assert outcome_of_failure("limit.overcommit", Request("mmap", 0, 1 << 40, prot), "ENOMEM") == outcome

@@ -1,0 +1,64 @@
+/* Stays until it is told to end (its standard input is closed): to be attached to. The arguments: how many threads,
+ * and optionally `mdwe` (their flips to executable memory are refused then), `stopped` or `leaderless`. Each thread
+ * checks every result; the sum of surprises is the exit status. */
+#include "case.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+
+static atomic_int over, ready;
+static atomic_long surprises;
+static int expected;
+static pthread_t leader;
+
+static void *flip(void *argument)
+{
+	char *page = map(PAGE, RW);
+
+	atomic_fetch_add(&ready, 1);
+	while (!atomic_load(&over)) {
+		int answer = mprotect(page, PAGE, RX) == 0 ? 0 : errno;
+
+		if (answer != expected || mprotect(page, PAGE, R) != 0)
+			atomic_fetch_add(&surprises, 1);
+		usleep(2000);
+	}
+	return argument;
+}
+
+static void *wait_to_end(void *argument)
+{
+	char byte;
+
+	if (argument)
+		pthread_join(leader, NULL);
+	puts("ready");
+	fflush(stdout);
+	while (read(0, &byte, 1) > 0)
+		;
+	exit((int)atomic_load(&surprises));
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	int count = atoi(argv[1]);
+	pthread_t thread;
+
+	if (argc > 2 && strcmp(argv[2], "mdwe") == 0) {
+		refuse_exec_gain();
+		expected = EACCES;
+	}
+	for (int i = 0; i < count; i++)
+		need(pthread_create(&thread, NULL, flip, NULL) == 0, "a thread");
+	while (atomic_load(&ready) < count)
+		usleep(100);
+	if (argc > 2 && strcmp(argv[2], "leaderless") == 0) {
+		leader = pthread_self();
+		need(pthread_create(&thread, NULL, wait_to_end, "") == 0, "a thread");
+		pthread_exit(NULL);
+	}
+	wait_to_end(NULL);
+	return 0;
+}
