@@ -9,10 +9,12 @@ import pytest
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
-from wxtrace.model.effects import EffectContext, apply_failure, apply_success, page_align_up
+from wxtrace.model.effects import apply_success
 from wxtrace.model.event import Touched
+from wxtrace.model.failing import apply_failure
 from wxtrace.model.region import Backing, Piece, Region
 from wxtrace.model.space import AddressSpace
+from wxtrace.model.touching import EffectContext, page_align_up
 
 PAGE = 0x1000
 BASE = 0x7F0000000000

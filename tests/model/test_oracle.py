@@ -11,9 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
-from wxtrace.model.effects import EffectContext, apply_success
+from wxtrace.model.effects import apply_success
 from wxtrace.model.region import Backing, Region
 from wxtrace.model.space import AddressSpace, normal_form_of_lines
+from wxtrace.model.touching import EffectContext
 
 PAGE = 0x1000
 BASE = 0x7F0000000000

@@ -3,7 +3,7 @@
  *
  * A tree of processes and threads that does at random what a tracer of memory calls can get wrong. Every mmap, mprotect,
  * munmap, mremap and brk that fails is told to LOG, after it has come back, as one line
- *   PID TID CALL ADDRESS LENGTH PROT ERRNO
+ *   =PID TID CALL ADDRESS LENGTH PROT ERRNO
  * so a task that is killed may lack its last line, and nothing else. Ends by itself, with 0, and leaves nobody behind:
  * about 40 tasks live at most (four children, each with two of its own, each with two more threads), whoever loses
  * its parent is killed by the kernel, and the first process reaps what is left.
@@ -126,7 +126,8 @@ static long raw(long number, long a, long b, long c, long d, long e, long f)
 static void tell(const char *call, long address, long length, long prot, long error)
 {
 	char line[160];
-	int size = snprintf(line, sizeof(line), "%ld %ld %s %#lx %ld %ld %ld\n", raw(SYS_getpid, 0, 0, 0, 0, 0, 0),
+	/* A kill may cut the line off where a page of the file ends: the mark tells where the next one starts. */
+	int size = snprintf(line, sizeof(line), "=%ld %ld %s %#lx %ld %ld %ld\n", raw(SYS_getpid, 0, 0, 0, 0, 0, 0),
 			    raw(SYS_gettid, 0, 0, 0, 0, 0, 0), call, address, length, prot, error);
 
 	raw(SYS_write, LOG, (long)line, size, 0, 0, 0);
@@ -565,6 +566,8 @@ static void make_child_that_shares(void)
 static void *live_as_a_thread(void *seed)
 {
 	dice = (uint64_t)seed;
+	/* Every thread has one of its own, and an exec may keep this one's. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	work((int)roll(100));
 	atomic_fetch_sub(&threads, 1);
 	return NULL;

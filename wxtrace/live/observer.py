@@ -19,8 +19,8 @@ from wxtrace.live.verify import Verifier
 from wxtrace.model import flags as f
 from wxtrace.model.abi import I386
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
-from wxtrace.model.effects import page_align_up
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Named, Resynced
+from wxtrace.model.touching import page_align_up
 
 __all__ = ["Observer"]
 

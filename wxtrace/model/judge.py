@@ -14,8 +14,8 @@ from wxtrace.model.cast import Cast
 from wxtrace.model.causes.base import CONSISTENT, Refusal
 from wxtrace.model.causes.decide import diagnose, diagnosis_of
 from wxtrace.model.causes.seccomp import filter_answered, filter_killed, filter_trapped
-from wxtrace.model.effects import apply_failure
 from wxtrace.model.event import FAKED, REFUSED, UNFINISHED, Diagnosis, Event, Partial, Touched
+from wxtrace.model.failing import apply_failure
 from wxtrace.model.outcome import outcome_of_failure
 from wxtrace.model.processes import Pending, TaskState
 from wxtrace.model.region import Piece, provenance_of_line

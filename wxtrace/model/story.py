@@ -16,7 +16,7 @@ from wxtrace.model.calls import Request, request_of
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.base import Installed
 from wxtrace.model.causes.faults import FAULT_SIGNALS, describe_fault
-from wxtrace.model.effects import EffectContext, apply_success
+from wxtrace.model.effects import apply_success
 from wxtrace.model.event import (
     FAILED,
     OK,
@@ -28,6 +28,7 @@ from wxtrace.model.judge import Judge
 from wxtrace.model.processes import Pending, Process, SpaceState, TaskState
 from wxtrace.model.region import Region
 from wxtrace.model.space import AddressSpace
+from wxtrace.model.touching import EffectContext
 
 __all__ = ["Shown", "Story"]
 
