@@ -71,7 +71,9 @@ class Recorder:
             self.watch(fact)
 
     def arm(self) -> None:
-        """Have the wait broken every `BATCH_SECONDS`, until `disarm`."""
+        """Have the wait broken every `BATCH_SECONDS`, until `disarm`. Set anew each time it might never be due."""
+        if self._armed:
+            return
         self._armed = True
         signal.setitimer(signal.ITIMER_REAL, BATCH_SECONDS, BATCH_SECONDS)
 
@@ -110,8 +112,7 @@ class Recorder:
                 self._channel.send(self._unsaid[0])
                 self._unsaid.popleft()
         except BlockingIOError:
-            if not self._armed:
-                self.arm()
+            self.arm()
         except OSError:
             self._unsaid.clear()
 
