@@ -1,16 +1,21 @@
 /* Stays until it is told to end (its standard input is closed): to be attached to. The arguments: how many threads,
- * and optionally `mdwe` (their flips to executable memory are refused then), `stopped` or `leaderless`. Each thread
- * checks every result; the sum of surprises is the exit status. */
+ * and optionally `mdwe` (their flips to executable memory are refused then), `leaderless` or `leader-ends-later` (at
+ * SIGUSR1). Each thread checks every result; the sum of surprises is the exit status. */
 #include "case.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/epoll.h>
 
 static atomic_int over, ready;
 static atomic_long surprises;
 static int expected;
 static pthread_t leader;
+
+static void end_the_leader(int number)
+{
+	(void)number;
+	pthread_exit(NULL);
+}
 
 static void *flip(void *argument)
 {
@@ -54,6 +59,13 @@ int main(int argc, char **argv)
 		need(pthread_create(&thread, NULL, flip, NULL) == 0, "a thread");
 	while (atomic_load(&ready) < count)
 		usleep(100);
+	if (argc > 2 && strcmp(argv[2], "leader-ends-later") == 0) {
+		leader = pthread_self();
+		need(pthread_create(&thread, NULL, wait_to_end, NULL) == 0, "a thread");
+		signal(SIGUSR1, end_the_leader);
+		for (;;)
+			pause();
+	}
 	if (argc > 2 && strcmp(argv[2], "leaderless") == 0) {
 		leader = pthread_self();
 		need(pthread_create(&thread, NULL, wait_to_end, "") == 0, "a thread");

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 #define FLIPPERS 8
-#define FLIPS 300
+#define FLIPS 80
 
 static atomic_long refused[FLIPPERS];
 static atomic_int running;

@@ -14,12 +14,12 @@ from wxtrace.commands.wording import (
     memory_text,
     palette_for,
     plural,
-    printable,
     result_text,
 )
 from wxtrace.model.event import FAKED, REFUSED, Amendment, Event
 from wxtrace.model.facts import Lost, Mismatch, Note
 from wxtrace.model.story import Shown, Story
+from wxtrace.printable import printable
 
 __all__ = ["Console"]
 

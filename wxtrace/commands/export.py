@@ -9,8 +9,9 @@ import time
 from typing import BinaryIO, List, TextIO
 
 from wxtrace.commands.arguments import Parser
-from wxtrace.commands.wording import plural, printable
+from wxtrace.commands.wording import plural
 from wxtrace.errors import UsageError, WxtraceError
+from wxtrace.printable import printable
 from wxtrace.record import store
 from wxtrace.record.journal import JournalReader
 from wxtrace.record.timeline import write_timeline

@@ -15,17 +15,17 @@ import time
 from typing import Any, Dict, List, Optional
 
 from wxtrace.commands.console import Console
-from wxtrace.commands.wording import plural, printable
+from wxtrace.commands.wording import plural
 from wxtrace.descriptors import let_go_of_inherited
 from wxtrace.errors import CommandNotRunnable, WxtraceError
 from wxtrace.model.story import Story, signal_name
+from wxtrace.printable import printable
 from wxtrace.record.journal import JournalReader
 from wxtrace.record.store import open_journal
 
 __all__ = ["Front", "TracerFailed"]
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_LEFT_TO_THE_PROGRAM = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN)
 _OVER_PATIENCE = 5.0
 """Seconds to wait for the tracer's last words once nothing is traced any more."""
 
@@ -66,11 +66,8 @@ class Front:
         os.set_blocking(wake_write, False)
         os.set_blocking(wake_read, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in _LEFT_TO_THE_PROGRAM:
-            signal.signal(number, self._on_signal if self._attached and number == signal.SIGINT else signal.SIG_IGN)
-        if not self._attached:
-            for number in _FORWARDED:
-                signal.signal(number, self._on_signal)
+        for number in (signal.SIGINT,) if self._attached else _FORWARDED:
+            signal.signal(number, self._on_signal)
         # The program's readers must see the end of its output when it ends, not when we do.
         _let_go_of_the_programs_streams()
         while not self._finished():

@@ -11,10 +11,11 @@ import sys
 from typing import Dict, List, Tuple
 
 from wxtrace.commands.arguments import Parser
-from wxtrace.commands.wording import ENDINGS, call_text, memory_text, plural, printable, result_text
+from wxtrace.commands.wording import ENDINGS, call_text, memory_text, plural, result_text
 from wxtrace.errors import RecordError, UsageError
 from wxtrace.model.event import FAKED, REFUSED, Amendment, Event
 from wxtrace.model.story import Story, signal_name
+from wxtrace.printable import printable
 from wxtrace.record import store
 from wxtrace.record.journal import JournalReader
 

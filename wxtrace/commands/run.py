@@ -1,20 +1,21 @@
-"""`wxtrace -- PROGRAM` and `wxtrace -p PID`: split into tracer and front, run, write the timeline."""
+"""`wxtrace -- PROGRAM` and `wxtrace -p PID`: split into tracer and front, run, write the timeline.
+
+The tracer is forked before the front imports what it shows things with: the program starts that much sooner.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shutil
+import signal
 import socket
 import stat
 import sys
 from typing import BinaryIO, List, NoReturn, Optional, TextIO
 
-from wxtrace.commands.console import Console
-from wxtrace.commands.export import write_file
-from wxtrace.commands.front import Front
-from wxtrace.commands.wording import printable
 from wxtrace.errors import CommandNotFound, CommandNotRunnable, UsageError, WxtraceError
+from wxtrace.printable import printable
 from wxtrace.record import store
 
 __all__ = ["run"]
@@ -29,7 +30,6 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         options.pid = _attachable(options.pid)
     output = _open_output(options.output) if options.output is not None else None
     stream = _open_log(options.log) if options.log is not None else sys.stderr
-    console = Console(stream, everything=options.all, quiet=options.quiet, only=options.only)
     journal = store.create()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
@@ -38,6 +38,13 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         ours.close()
         _trace(options, command, path, journal.fd, theirs)
     theirs.close()
+    if command:
+        _leave_keys_to_the_program()
+    from wxtrace.commands.console import Console
+    from wxtrace.commands.export import write_file
+    from wxtrace.commands.front import Front
+
+    console = Console(stream, everything=options.all, quiet=options.quiet, only=options.only)
     front = Front(
         ours, tracer, journal.path, console, attached=options.pid is not None, wait_for_daemons=options.wait_daemons
     )
@@ -88,6 +95,12 @@ def _trace(
         channel.send(b'{"is": "failed", "why": "a module is missing: %s", "traceback": ""}' % str(error.name).encode())
     finally:
         os._exit(status)
+
+
+def _leave_keys_to_the_program() -> None:
+    """What the terminal sends reaches the program by itself; the front follows its fate."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _find(program: str) -> str:

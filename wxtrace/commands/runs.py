@@ -7,10 +7,10 @@ import sys
 from typing import List
 
 from wxtrace.commands.arguments import Parser
-from wxtrace.commands.wording import printable
 from wxtrace.errors import RecordError
 from wxtrace.model.causes.base import size_text
 from wxtrace.model.facts import RunStarted
+from wxtrace.printable import printable
 from wxtrace.record import store
 from wxtrace.record.journal import JournalReader
 

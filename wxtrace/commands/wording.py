@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from typing import Any, Dict, List, Optional, TextIO
 
 from wxtrace.model.abi import call_name
@@ -11,6 +10,7 @@ from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
 from wxtrace.model.causes.base import size_text
 from wxtrace.model.event import Event, Touched
 from wxtrace.model.facts import Call
+from wxtrace.printable import printable
 
 __all__ = [
     "ENDINGS",
@@ -20,13 +20,10 @@ __all__ = [
     "memory_text",
     "palette_for",
     "plural",
-    "printable",
     "result_text",
 ]
 
 _ERRNO_WORDS: Dict[str, str] = {}
-MOST_TEXT = 300
-"""Characters of one foreign string that are shown; the timeline keeps all."""
 
 
 ENDINGS = {
@@ -57,26 +54,6 @@ def palette_for(stream: TextIO) -> Palette:
     """Colours only on a terminal, and never where NO_COLOR is set (no-color.org) or TERM is dumb."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Palette(wanted and stream.isatty())
-
-
-def printable(text: str, most: int = MOST_TEXT) -> str:
-    """Text of unknown origin, harmless on a terminal: control, format and surrogate characters become escapes."""
-    if len(text) > most:
-        text = text[: most - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() and unicodedata.category(char) != "Cf" else _escape(char) for char in text
-    )
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # one byte that was no UTF-8 (PEP 383)
-        return "\\x%02x" % (code - 0xDC00)
-    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(
-        char, "\\x%02x" % code if code < 256 else "\\u%04x" % code if code < 65536 else "\\U%08x" % code
-    )
 
 
 def plural(count: int, noun: str, many: Optional[str] = None) -> str:

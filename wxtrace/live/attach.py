@@ -38,6 +38,8 @@ def seize_all(tracer: Tracer, lifecycle: Lifecycle, pid: int) -> None:
                     raise
             task = lifecycle.add(tid, pid, "attach", space)
             task.full = True
+            # It may sit in a clone whose entry nobody saw; its first stop says that it does not.
+            task.bearing = True
             seized[tid] = task
     if not seized:
         raise ProcessLookupError(pid)

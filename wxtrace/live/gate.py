@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import List, Set
 
+from wxtrace.live.procfs import stands_still
 from wxtrace.live.task import Space, Task
 
 __all__ = ["PATIENCE", "Gate"]
@@ -45,6 +46,7 @@ class Gate:
         if task.waiting:
             task.waiting = False
             space.queue.remove(task)
+        space.passed.discard(task)
         if space.holder is not task:
             return []
         return self._pass_on(space)
@@ -54,8 +56,10 @@ class Gate:
         freed = []
         now = time.monotonic()
         for space in list(self._contested):
-            if now - space.held_since > PATIENCE:
+            holder = space.holder
+            if now - space.held_since > PATIENCE and holder is not None and not stands_still(holder.tid):
                 space.stale = True
+                space.passed.add(holder)
                 freed += self._pass_on(space)
         return freed
 

@@ -1,8 +1,7 @@
 """The short way for the calls that programs make by the thousand.
 
-A plain call of a task alone in its address space, answered by the kernel with success, needs nothing but its record:
-no lookup by name, no object, no /proc. Whatever is not exactly that goes the long way through the tracer, which
-does the same and more. Twelve microseconds a call become five.
+A plain call that the kernel answers with success needs nothing but its record: no lookup by name, no object, no
+/proc. Whatever is not exactly that goes the long way through the tracer, which does the same and more.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import time
 from typing import Callable, Dict
 
 from wxtrace.live import ptrace
+from wxtrace.live.gate import Gate
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.task import Task
@@ -27,6 +27,7 @@ _ARCH = AUDIT_ARCH[X86_64]
 _ENTRY = struct.Struct("<B3xIQQ7QI")
 _EXIT = struct.Struct("<B23xq")
 _NUMBERS = CALL_NUMBERS[X86_64]
+_MADVISE = _NUMBERS["madvise"]
 _PROTECTS = frozenset({_NUMBERS["mprotect"], _NUMBERS["pkey_mprotect"]})
 _MMAP = _NUMBERS["mmap"]
 _PLAIN = frozenset(_NUMBERS[name] for name in ("mmap", "mprotect", "pkey_mprotect", "munmap", "madvise"))
@@ -41,8 +42,10 @@ Resume = Callable[[int, int, int, int], int]
 class HotPath:
     """Two questions a stop: may this one go the short way, and if so it is done."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, gate: Gate, resume: Callable[[Task], None]) -> None:
         self._recorder = recorder
+        self._gate = gate
+        self._resume = resume
         self._info = ctypes.create_string_buffer(ptrace.SYSCALL_INFO_SIZE)
         self._address = ctypes.addressof(self._info)
         self._request: Resume = ptrace.raw_request
@@ -52,7 +55,7 @@ class HotPath:
 
     def entered(self, task: Task) -> bool:
         """At a seccomp stop: resumed to the exit stop, or False with nothing done."""
-        if task.full or not task.recording or task.quiesce is not None or task.space.users != 1:
+        if task.full or not task.recording or task.quiesce is not None:
             return False
         if task.personality & f.READ_IMPLIES_EXEC:
             return False
@@ -73,6 +76,9 @@ class HotPath:
         self._calls[tid] = call
         task.info = (X86_64, number, call[5:11])
         task.reached_kernel = True
+        if task.space.users != 1 and number != _MADVISE and not self._gate.enter(task, task.space):
+            self._recorder.arm()
+            return True
         request(ptrace.PTRACE_SYSCALL, tid, 0, 0)
         return True
 
@@ -80,16 +86,20 @@ class HotPath:
         """At a syscall stop: recorded and resumed, or False with nothing done (`task.info` still tells the call)."""
         tid = task.tid
         call = self._calls.pop(tid, None)
-        if call is None or task.quiesce is not None or task.space.users != 1:
+        if call is None or task.quiesce is not None:
             return False
         request = self._request
         if request(ptrace.PTRACE_GET_SYSCALL_INFO, tid, ptrace.SYSCALL_INFO_SIZE, self._address) <= 0:
             return False
         op, result = _EXIT.unpack_from(self._info)
-        if op != ptrace.OP_EXIT or result < 0 or task.space.stale:
+        space = task.space
+        if op != ptrace.OP_EXIT or result < 0 or space.stale:
             return False
         task.info = None
         self._recorder.plain_call(tid, time.monotonic_ns() - self._start, BY_KERNEL, call, result)
+        if space.holder is task:
+            for freed in self._gate.leave(task, space):
+                self._resume(freed)
         request(ptrace.PTRACE_CONT, tid, 0, 0)
         return True
 

@@ -36,7 +36,7 @@ def query_mdwe(tid: int) -> Optional[int]:
         finally:
             ptrace.set_registers(tid, regs)
             ptrace.set_signal_mask(tid, mask)
-    except (ptrace.TaskGone, ptrace.PtraceError, OSError):
+    except (ptrace.TaskGone, OSError):
         return None
     return result if result is not None and 0 <= result <= 3 else None
 

@@ -8,9 +8,9 @@ import struct
 from typing import Any, Callable, Dict, List, Optional
 
 from wxtrace.decoders import DecodeError
-from wxtrace.decoders.proctext import Stat, parse_stat, parse_status
+from wxtrace.decoders.proctext import Stat, parse_stat
 from wxtrace.live import ptrace
-from wxtrace.live.procfs import read_link, read_memory, read_proc
+from wxtrace.live.procfs import read_link, read_memory, read_proc, share_memory, thread_group
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Space, Task
 from wxtrace.live.traced import name_of
@@ -63,6 +63,7 @@ class Lifecycle:
         space = parent.space if flags & _CLONE_VM else self.new_space()
         space.users += 1
         space.brk = parent.space.brk
+        space.stale = parent.space.stale
         child = Task(tid, pid, space)
         child.full = parent.full
         child.filtered = parent.filtered
@@ -73,20 +74,19 @@ class Lifecycle:
         self._recorder.fact(TaskStarted(tid, self._recorder.now(), pid, space.id, how, parent.tid, flags, stack))
         return child
 
-    def has_parent(self, tid: int) -> bool:
-        """Whether a traced process can still announce this child: its parent lives, or it is a thread."""
-        status = parse_status(read_proc(tid, "status", 65536))
-        if status.get("Tgid") != str(tid):
-            return True
-        return status.get("PPid") in {str(task.pid) for task in self.tasks.values()}
-
     def adopt(self, tid: int) -> Task:
         """A child that nobody announced; what it has is read from /proc, as of a process found at attach."""
-        task = self.add(tid, tid, "attach")
+        relative = next((task for task in self.tasks.values() if share_memory(task.tid, tid)), None)
+        pid = thread_group(tid)
+        task = self.add(tid, pid, "attach", relative.space if relative is not None else None)
         task.full = True
         task.filtered = self.filtered
         task.recording = True
-        self.seed(task, "attach")
+        if relative is None:
+            self.seed(task, "attach")
+        else:
+            task.personality = relative.personality
+            relative.space.stale = True
         return task
 
     def _clone_arguments(self, parent: Task, event: int, child: int) -> tuple[int, Optional[int]]:
@@ -104,8 +104,7 @@ class Lifecycle:
             return _CLONE_VM | _CLONE_VFORK, None
         if event == ptrace.EVENT_FORK:
             return 0, None
-        group = parse_status(read_proc(child, "status", 65536)).get("Tgid")
-        return (_CLONE_VM | _CLONE_THREAD if group == str(parent.pid) else 0), None
+        return (_CLONE_VM | _CLONE_THREAD if thread_group(child) == parent.pid else 0), None
 
     def executed(self, task: Task, former_tid: int) -> Task:
         """A new program in this process; a thread that was not the leader now has the leader's tid."""
@@ -205,9 +204,10 @@ class Lifecycle:
         return sorted({task.pid for task in self.tasks.values()})
 
     def _leave_space(self, task: Task) -> None:
-        task.space.users -= 1
-        if task.space.users == 0:
-            task.space.close()
+        space = task.space
+        space.users -= 1
+        if space.users == 0 or (space.maps is not None and space.maps.tid == task.tid):
+            space.close()
 
 
 def _image_abi(tid: int) -> int:

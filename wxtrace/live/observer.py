@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.live.probe import Prober
@@ -15,12 +15,14 @@ from wxtrace.live.procfs import read_memory, read_proc
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
 from wxtrace.live.traced import name_of
-from wxtrace.live.verify import Verifier
 from wxtrace.model import flags as f
 from wxtrace.model.abi import I386
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Named, Resynced
 from wxtrace.model.touching import page_align_up
+
+if TYPE_CHECKING:
+    from wxtrace.live.verify import Verifier
 
 __all__ = ["Observer"]
 
@@ -61,6 +63,8 @@ class Observer:
         if name == "brk":
             failed = self._brk(task, args[0], result)
         call = Call(task.tid, recorder.now(), abi, number, args, result, decided)  # type: ignore[arg-type]
+        if task.space.stale and not task.space.in_use_beside(task):
+            self.resync(task, *_WHOLE, why="calls overlapped")
         if failed:
             self._failure(task, name, call)
             recorder.call(call, keep=True)
@@ -71,8 +75,6 @@ class Observer:
             if name not in _SILENT and decided != BY_FILTER:
                 self._success(task, name, call)
             recorder.call(call)
-        if task.space.stale and task.space.holder is None:
-            self.resync(task, *_WHOLE, why="calls overlapped")
         if self._verifier is not None and self.verifies and name in MAP_CHANGING:
             self._verifier.check(task, name, self._changed_ranges(call))
 
@@ -85,7 +87,7 @@ class Observer:
         )
 
     def resync(self, task: Task, start: int, end: int, why: str) -> None:
-        """Write [start, end) down as /proc shows it now, to be believed from the next call of this task on."""
+        """Write [start, end) down as /proc shows it now, to be believed with the next call of this task."""
         try:
             maps = task.space.maps_file(task.tid)
             lines = maps.lines() if (start, end) == _WHOLE else maps.range(start, end)
@@ -156,17 +158,17 @@ class Observer:
         if name in ("prctl", "arch_prctl"):
             self.resync(task, *_WHOLE, why=name)
             return
-        lines = self._mapped_by(task, name, call)
+        try:
+            lines = self._mapped_by(task, name, call)
+        except OSError:
+            return
         if lines:
             self._recorder.fact(Mapped(task.tid, lines))
 
     def _mapped_by(self, task: Task, name: str, call: Call) -> List[MapLine]:
         request = request_of(call.abi, call.number, call.args)
         result = call.result or 0
-        try:
-            maps = task.space.maps_file(task.tid)
-        except OSError:
-            return []
+        maps = task.space.maps_file(task.tid)
         if name in ("mprotect", "pkey_mprotect"):
             end = request.addr + page_align_up(request.length, self._page_size)
             return maps.range(request.addr, end)

@@ -26,7 +26,7 @@ from wxtrace.decoders.proctext import (
 )
 from wxtrace.live import ptrace
 from wxtrace.live.inject import query_mdwe
-from wxtrace.live.procfs import read_link, read_proc, smaps_of_range
+from wxtrace.live.procfs import read_link, read_proc, smaps_of_range, thread_group
 from wxtrace.live.task import Task
 from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
@@ -76,7 +76,7 @@ class Prober:
         try:
             regs = ptrace.registers(tid)
             ip, sp = int(regs.rip), int(regs.rsp)
-        except Exception:  # python-ptrace raises its own kinds; a dying task has no registers
+        except (ptrace.TaskGone, OSError):
             ip = sp = 0
         comm = os.fsdecode(read_proc(tid, "comm", 64).rstrip(b"\n"))
         if self._budget <= 0:
@@ -196,7 +196,7 @@ def _borrowed_descriptor(tid: int, fd: int, kind: Optional[str]) -> tuple[Option
     if kind != "regular file":
         return None, None
     libc = ctypes.PyDLL(None, use_errno=True)
-    pidfd = libc.syscall(_SYS_PIDFD_OPEN, _thread_group(tid), 0)
+    pidfd = libc.syscall(_SYS_PIDFD_OPEN, thread_group(tid), 0)
     if pidfd < 0:
         return None, None
     copy = libc.syscall(_SYS_PIDFD_GETFD, pidfd, fd, 0)
@@ -215,11 +215,6 @@ def _borrowed_descriptor(tid: int, fd: int, kind: Optional[str]) -> tuple[Option
         pass
     os.close(copy)
     return seals, append_only
-
-
-def _thread_group(tid: int) -> int:
-    value = parse_status(read_proc(tid, "status", 65536)).get("Tgid", "")
-    return int(value) if value.isdigit() else tid
 
 
 def _lsm_label(tid: int) -> Optional[str]:

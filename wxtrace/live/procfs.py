@@ -14,7 +14,7 @@ from typing import BinaryIO, Iterator, List, Optional, Tuple
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmap_query import PROCMAP_QUERY, QUERY_SIZE, decode_answer, encode_query
 from wxtrace.decoders.procmaps import MapLine, Vma, parse_maps, parse_smaps
-from wxtrace.decoders.proctext import parse_stat
+from wxtrace.decoders.proctext import parse_stat, parse_status
 
 __all__ = [
     "MapsFile",
@@ -22,7 +22,10 @@ __all__ = [
     "read_link",
     "read_memory",
     "read_proc",
+    "share_memory",
     "smaps_of_range",
+    "stands_still",
+    "thread_group",
     "threads_of",
     "write_memory",
 ]
@@ -30,6 +33,7 @@ __all__ = [
 MAX_TEXT = 64 << 20
 _CHUNK = 1 << 16
 _NAME_SIZE = 4096 + 64
+_SYS_KCMP, _KCMP_VM = 312, 1
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 
@@ -76,6 +80,25 @@ def is_dead(tid: int) -> bool:
         return True
 
 
+def stands_still(tid: int) -> bool:
+    """Whether it has stopped or died, and its wait status has only not been heard yet."""
+    try:
+        return parse_stat(read_proc(tid, "stat", 8192)).state in ("t", "T", "Z", "X")
+    except DecodeError:
+        return True
+
+
+def thread_group(tid: int) -> int:
+    """The process a thread belongs to; the thread itself when nobody can tell."""
+    value = parse_status(read_proc(tid, "status", 65536)).get("Tgid", "")
+    return int(value) if value.isdigit() else tid
+
+
+def share_memory(one: int, other: int) -> bool:
+    """kcmp(KCMP_VM): whether two tasks live in one address space."""
+    return bool(_libc.syscall(_SYS_KCMP, one, other, _KCMP_VM, 0, 0) == 0)
+
+
 class _IoVec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
@@ -97,9 +120,13 @@ def write_memory(tid: int, address: int, data: bytes) -> bool:
 
 
 class MapsFile:
-    """/proc/TID/maps of one address space, held open. Lines are asked one by one where the kernel can."""
+    """/proc/TID/maps of one address space, held open. Lines are asked one by one where the kernel can.
+
+    Every reading raises OSError once the address space is gone.
+    """
 
     def __init__(self, tid: int) -> None:
+        self.tid = tid
         self._fd = os.open("/proc/%d/maps" % tid, os.O_RDONLY | os.O_CLOEXEC)
         self._query = ctypes.create_string_buffer(QUERY_SIZE)
         self._name = ctypes.create_string_buffer(_NAME_SIZE)
@@ -117,8 +144,10 @@ class MapsFile:
                 fcntl.ioctl(self._fd, PROCMAP_QUERY, self._query)
                 return decode_answer(self._query.raw, self._name.raw)
             except OSError as error:
-                if error.errno in (errno.ENOENT, errno.ESRCH):
+                if error.errno == errno.ENOENT:
                     return None
+                if error.errno == errno.ESRCH:
+                    raise
                 self._can_query = False
         return next((line for line in self.lines() if line.end > address), None)
 
@@ -143,15 +172,16 @@ class MapsFile:
     def lines(self) -> List[MapLine]:
         """The whole file, as one reading."""
         parts = []
-        try:
-            os.lseek(self._fd, 0, os.SEEK_SET)
-            while True:
-                part = os.read(self._fd, 1 << 20)
-                if not part:
-                    break
-                parts.append(part)
-        except OSError:
-            return []
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        while True:
+            part = os.read(self._fd, 1 << 20)
+            if not part:
+                break
+            parts.append(part)
+        # The file of a map that is being torn down just ends: what was read before counts only if there is more.
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        if not os.read(self._fd, 1):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         return parse_maps(b"".join(parts))
 
 

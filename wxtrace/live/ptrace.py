@@ -14,7 +14,6 @@ import struct
 from ctypes.util import find_library
 from typing import NamedTuple, Tuple
 
-from ptrace import PtraceError
 from ptrace.binding import func as _func
 from ptrace.binding.linux_struct import user_regs_struct
 
@@ -30,7 +29,6 @@ __all__ = [
     "OP_SECCOMP",
     "SECCOMP_STOP",
     "SYSCALL_STOP",
-    "PtraceError",
     "SyscallInfo",
     "TaskGone",
     "signal_mask",
@@ -39,6 +37,8 @@ __all__ = [
 PTRACE_CONT: int = _func.PTRACE_CONT
 PTRACE_SYSCALL: int = _func.PTRACE_SYSCALL
 PTRACE_DETACH: int = _func.PTRACE_DETACH
+PTRACE_GETREGS: int = _func.PTRACE_GETREGS
+PTRACE_SETREGS: int = _func.PTRACE_SETREGS
 PTRACE_GETSIGINFO: int = _func.PTRACE_GETSIGINFO
 PTRACE_GETEVENTMSG: int = _func.PTRACE_GETEVENTMSG
 PTRACE_POKEUSER: int = _func.PTRACE_POKEUSER
@@ -169,12 +169,14 @@ def siginfo(tid: int, size: int) -> bytes:
 
 def registers(tid: int) -> user_regs_struct:
     """General registers, python-ptrace's structure."""
-    return _func.ptrace_getregs(tid)
+    regs = user_regs_struct()
+    request(PTRACE_GETREGS, tid, 0, ctypes.addressof(regs))
+    return regs
 
 
 def set_registers(tid: int, regs: user_regs_struct) -> None:
     """Write the general registers back."""
-    _func.ptrace_setregs(tid, regs)
+    request(PTRACE_SETREGS, tid, 0, ctypes.addressof(regs))
 
 
 def signal_mask(tid: int) -> int:

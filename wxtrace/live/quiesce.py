@@ -42,6 +42,12 @@ class Quiesce:
             elif task.group_stopped:
                 self._running.discard(task.tid)
 
+    def join(self, task: Task) -> None:
+        """A thread that a member has just made: the filter binds it too. It is about to stop for the first time."""
+        self.members.append(task)
+        self._running.add(task.tid)
+        task.quiesce = self
+
     def park(self, task: Task, signal: int) -> None:
         """`task` stands still; it will be resumed with `signal` at the end."""
         self._running.discard(task.tid)

@@ -7,7 +7,7 @@ import signal
 import socket
 import stat
 from datetime import datetime, timezone
-from typing import Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional
 
 from wxtrace import __version__
 from wxtrace.descriptors import let_go_of_inherited
@@ -21,8 +21,10 @@ from wxtrace.live.observer import Observer
 from wxtrace.live.probe import Prober
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.tracer import Tracer
-from wxtrace.live.verify import Verifier
 from wxtrace.model.facts import Host, ModeChanged, Note, RunEnded, RunStarted
+
+if TYPE_CHECKING:
+    from wxtrace.live.verify import Verifier
 
 __all__ = ["Session", "trace"]
 
@@ -63,7 +65,12 @@ class _Run:
         self.session = session
         self.recorder = recorder
         self.host = read_host()
-        self.verifier = Verifier(recorder, self.host.page_size) if session.verify else None
+        self.verifier: Optional[Verifier] = None
+        if session.verify:
+            # The model is needed for nothing else here, and takes its time to import.
+            from wxtrace.live.verify import Verifier
+
+            self.verifier = Verifier(recorder, self.host.page_size)
         self.lifecycle = Lifecycle(recorder)
         observer = Observer(recorder, Prober(), self.verifier, self.host.page_size)
         self.tracer = Tracer(recorder, observer, self.lifecycle)
@@ -114,7 +121,6 @@ class _Run:
         ptrace.request(ptrace.PTRACE_SEIZE, launched.pid, 0, options)
         self._started("full" if full else "accelerated")
         task = self.lifecycle.add(launched.pid, launched.pid, "launch")
-        task.announced = True
         task.full = full
         task.filtered = self.lifecycle.filtered = use_filter
         if full:

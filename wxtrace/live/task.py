@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Deque, Optional, Tuple
+from typing import TYPE_CHECKING, Deque, Optional, Set, Tuple
 
 from wxtrace.live.procfs import MapsFile
 
@@ -16,7 +16,7 @@ __all__ = ["Space", "Task"]
 class Space:
     """One mm: who uses it, and whose map-changing call is in flight (see gate.py)."""
 
-    __slots__ = ("brk", "held_since", "holder", "id", "maps", "queue", "stale", "users")
+    __slots__ = ("brk", "held_since", "holder", "id", "maps", "passed", "queue", "stale", "users")
 
     def __init__(self, id: int) -> None:
         self.id = id
@@ -24,9 +24,15 @@ class Space:
         self.holder: Optional[Task] = None
         self.held_since = 0.0
         self.queue: Deque[Task] = deque()
+        # Whose call took too long to be waited for. From then on the map is stale, until it can be read again.
+        self.passed: Set[Task] = set()
         self.stale = False
         self.maps: Optional[MapsFile] = None
         self.brk: Optional[int] = None
+
+    def in_use_beside(self, task: Task) -> bool:
+        """Whether another task may be changing the map right now."""
+        return self.holder not in (None, task) or not self.passed <= {task}
 
     def maps_file(self, tid: int) -> MapsFile:
         """The maps file, opened once. Raises OSError when the task is gone."""
@@ -35,7 +41,7 @@ class Space:
         return self.maps
 
     def close(self) -> None:
-        """Let go of the maps file: the mm was replaced, or its last user died."""
+        """Let go of the maps file: the mm was replaced, or the thread it was opened by died (ESRCH from then on)."""
         if self.maps is not None:
             self.maps.close()
             self.maps = None
@@ -45,7 +51,7 @@ class Task:
     """One traced thread."""
 
     __slots__ = (
-        "announced",
+        "bearing",
         "filtered",
         "full",
         "group_stopped",
@@ -57,7 +63,6 @@ class Task:
         "reached_kernel",
         "recording",
         "space",
-        "stopped_early",
         "tid",
         "waiting",
     )
@@ -70,9 +75,8 @@ class Task:
         # Whether our own seccomp filter is in force: then an entry without a seccomp stop is a foreign answer.
         self.filtered = False
         self.recording = False
-        # Whether its parent's clone event was seen; until then a first stop is only remembered.
-        self.announced = False
-        self.stopped_early = False
+        # From the entry of a fork or clone to the event that tells of the child, or to the failure of the call.
+        self.bearing = False
         # The call in flight, from its seccomp or entry stop to its exit: (abi, number, args).
         self.info: Optional[Tuple[int, int, Tuple[int, ...]]] = None
         # True behind a seccomp stop of ours; None when nobody can tell who will answer.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Dict, FrozenSet, Optional, Tuple
 
 from wxtrace.live.seccomp import ARGUMENT_CONDITIONS
+from wxtrace.model import flags as f
 from wxtrace.model.abi import CALL_NUMBERS
 
-__all__ = ["ORDERED", "TRACED", "installs_filter", "is_traced", "name_of"]
+__all__ = ["TRACED", "installs_filter", "is_ordered", "is_traced", "name_of"]
 
 _SECCOMP_SET_MODE_FILTER, _PR_SET_SECCOMP, _TSYNC = 1, 22, 1
 
@@ -28,6 +29,7 @@ _ORDERED_NAMES = frozenset(
         "io_setup",
         "io_destroy",
         "mseal",
+        "madvise",
         "fork",
         "vfork",
         "clone",
@@ -44,10 +46,13 @@ TRACED: Tuple[Dict[int, Optional[FrozenSet[int]]], ...] = tuple(
 )
 """Per ABI: traced number -> None, or the values of argument 0 for which it is traced."""
 
-ORDERED: Tuple[FrozenSet[int], ...] = tuple(
+_ORDERED: Tuple[FrozenSet[int], ...] = tuple(
     frozenset(number for name, number in table.items() if name in _ORDERED_NAMES) for table in CALL_NUMBERS
 )
 """Per ABI: calls that must not overlap in one address space, or the map would be written in the wrong order."""
+_MADVISE = tuple(table["madvise"] for table in CALL_NUMBERS)
+_FORK_ADVICE = frozenset({f.ADVICE_DONTFORK, f.ADVICE_DOFORK})
+"""The advice that the map remembers; all other may overlap with anything."""
 
 _NAMES = tuple({number: name for name, number in table.items()} for table in CALL_NUMBERS)
 
@@ -69,6 +74,13 @@ def is_traced(abi: Optional[int], number: int, args: Tuple[int, ...]) -> bool:
 
 
 _UNKNOWN: FrozenSet[int] = frozenset()
+
+
+def is_ordered(abi: int, number: int, args: Tuple[int, ...]) -> bool:
+    """Whether this call has to wait for others in its address space, and they for it."""
+    if number not in _ORDERED[abi]:
+        return False
+    return number != _MADVISE[abi] or args[2] & 0xFFFFFFFF in _FORK_ADVICE
 
 
 def installs_filter(abi: int, number: int, args: Tuple[int, ...]) -> Optional[bool]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import signal
-from typing import Callable, Dict, List, Optional, Set
+from typing import Callable, Dict, List, NamedTuple, Optional, Set
 
-from wxtrace.decoders.siginfo import SIGINFO_SIZE, decode_siginfo
 from wxtrace.live import ptrace, x86
 from wxtrace.live.gate import Gate
 from wxtrace.live.hotpath import HotPath
@@ -22,7 +21,7 @@ from wxtrace.live.quiesce import Quiesce
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.task import Task
-from wxtrace.live.traced import ORDERED, TRACED, installs_filter, is_traced
+from wxtrace.live.traced import TRACED, installs_filter, is_ordered, is_traced
 from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
 from wxtrace.model.abi import CALL_NUMBERS, I386
 from wxtrace.model.facts import ModeChanged, SignalStop
@@ -34,7 +33,18 @@ _FAULTS = frozenset(
 )
 _GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _NEW_TASKS = frozenset({ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE})
+_BIRTH_NUMBERS = frozenset(
+    table[name] for table in CALL_NUMBERS for name in ("fork", "vfork", "clone", "clone3") if name in table
+)
 _CLONE_NUMBERS = frozenset(table[name] for table in CALL_NUMBERS for name in ("clone", "clone3"))
+
+
+class _Early(NamedTuple):
+    """What is known of a child that has stopped, or died, before the event that tells of its birth."""
+
+    status: int
+    # Whose call may have made it. Once none of them can tell of it any more, nobody will.
+    parents: Set[Task]
 
 
 class Tracer:
@@ -50,11 +60,9 @@ class Tracer:
         self.on_message: Optional[Callable[[Dict[str, object]], None]] = None
         self.detaching = False
         self._quiescing: List[Quiesce] = []
-        self._hot = HotPath(recorder) if recorder.watch is None else None
+        self._hot = HotPath(recorder, self.gate, self.resume) if recorder.watch is None else None
         self._status = ctypes.c_int()
-        # Stops of children whose clone event has not come yet.
-        self._early: Dict[int, int] = {}
-        self._unclaimed: Set[int] = set()
+        self._early: Dict[int, _Early] = {}
 
     def loop(self) -> None:
         """Until the last tracee is gone."""
@@ -83,12 +91,11 @@ class Tracer:
     def _dispatch(self, tid: int, status: int) -> None:
         task = self.tasks.get(tid)
         if task is None:
-            # Only a stop can be early; a death of somebody unknown is nobody's.
-            if status & 0xFF == 0x7F:
-                self._early[tid] = status
-                self.recorder.arm()
-            else:
-                self._early.pop(tid, None)
+            known = self._early.get(tid)
+            parents = known.parents if known is not None else {task for task in self.tasks.values() if task.bearing}
+            self._early[tid] = _Early(status, parents)
+            if not parents:
+                self._adopt(tid)
             return
         try:
             if status == ptrace.SECCOMP_STOP:
@@ -153,19 +160,26 @@ class Tracer:
             self.resume(task)
             return
         task.info = (abi, number, info.args)
+        task.bearing = number in _BIRTH_NUMBERS
         if number in _CLONE_NUMBERS and task.filtered and asks_for_untraced_child(task.tid, number, info.args):
             set_untraced(task.tid, abi, number, info.args, False)
             task.hides_untraced = True
         if installs_filter(abi, number, info.args):
-            others = [other for other in self.tasks.values() if other.pid == task.pid and other is not task]
-            if others:
-                self._hold(Quiesce(others, task))
-                return
-        ordered = task.space.users > 1 and number in ORDERED[abi] and not self.detaching
+            self._let_filter_in(task)
+            return
+        ordered = task.space.users > 1 and is_ordered(abi, number, info.args) and not self.detaching
         if ordered and not self.gate.enter(task, task.space):
             self.recorder.arm()
             return
         self.resume(task)
+
+    def _let_filter_in(self, task: Task) -> None:
+        """Once its threads stand still; after the other filter's turn, if one of them is about to install its own."""
+        others = [other for other in self.tasks.values() if other.pid == task.pid and other is not task]
+        if others and task.quiesce is None:
+            self._hold(Quiesce(others, task))
+        else:
+            self.resume(task)
 
     def _leave(self, task: Task, result: int) -> None:
         """A traced call came back."""
@@ -185,6 +199,7 @@ class Tracer:
         if task.recording:
             self.observer.finished(task, abi, number, args, result)
         task.info = None
+        self._no_longer_bears(task)
         binds_siblings = installs_filter(abi, number, args)
         if binds_siblings is not None and result >= 0:
             self._full(task, "it installed a seccomp filter")
@@ -205,27 +220,16 @@ class Tracer:
             self.recorder.fact(ModeChanged(task.tid, "full", why))
 
     def _release_from_gate(self, task: Task) -> None:
-        if task.space.holder is task or task.waiting:
+        if task.space.holder is task or task.waiting or task in task.space.passed:
             for freed in self.gate.leave(task, task.space):
                 self.resume(freed)
 
     def _other_stop(self, task: Task, status: int) -> None:
         event, number = status >> 16, status >> 8 & 0xFF
         if event in _NEW_TASKS:
-            tid = ptrace.event_message(task.tid)
-            if tid not in self.tasks:
-                self.lifecycle.born(task, event, tid)
-            self._release_from_gate(task)
-            early = self._early.pop(tid, None)
-            if early is not None:
-                self._dispatch(tid, early)
-            self.resume(task)
+            self._birth(task, event)
         elif event == ptrace.EVENT_EXEC:
-            self._release_from_gate(task)
-            former = ptrace.event_message(task.tid)
-            if former in self.tasks and former != task.tid:
-                self._release_from_gate(self.tasks[former])
-            self.resume(self.lifecycle.executed(task, former))
+            self._exec(task)
         elif event == ptrace.EVENT_STOP:
             self._event_stop(task, number)
         elif event:
@@ -235,7 +239,55 @@ class Tracer:
                 self._fault(task)
             self.resume(task, number)
 
+    def _birth(self, task: Task, event: int) -> None:
+        tid = ptrace.event_message(task.tid)
+        if tid not in self.tasks:
+            child = self.lifecycle.born(task, event, tid)
+            if task.quiesce is not None and child.pid == task.pid:
+                task.quiesce.join(child)
+        self._release_from_gate(task)
+        early = self._early.pop(tid, None)
+        self._no_longer_bears(task)
+        if early is not None:
+            self._dispatch(tid, early.status)
+        self.resume(task)
+
+    def _no_longer_bears(self, task: Task) -> None:
+        if not task.bearing:
+            return
+        task.bearing = False
+        for tid, early in list(self._early.items()):
+            early.parents.discard(task)
+            if not early.parents:
+                self._adopt(tid)
+
+    def _adopt(self, tid: int) -> None:
+        """A child whose parent was killed before it could tell of it would stand still for ever."""
+        early = self._early.pop(tid)
+        if early.status & 0xFF == 0x7F:
+            self.lifecycle.adopt(tid)
+            self._dispatch(tid, early.status)
+
+    def _exec(self, task: Task) -> None:
+        """Every other thread of the process is gone. Of the leader, whose name this one has now, nothing else tells."""
+        self._forget_calls(task)
+        former = ptrace.event_message(task.tid)
+        if former in self.tasks and former != task.tid:
+            self._forget_calls(self.tasks[former])
+        for quiesce in [q for q in self._quiescing if q.then is task]:
+            self._let_go(quiesce)
+        self.resume(self.lifecycle.executed(task, former))
+
+    def _forget_calls(self, task: Task) -> None:
+        """Whatever this task was in the middle of will never come back."""
+        if self._hot is not None:
+            self._hot.forget(task.tid)
+        self._release_from_gate(task)
+        self._no_longer_bears(task)
+
     def _event_stop(self, task: Task, number: int) -> None:
+        # It is on its way back to the program, so in no call.
+        self._no_longer_bears(task)
         if number not in _GROUP_STOPS:
             if task.group_stopped:
                 task.group_stopped = False
@@ -253,6 +305,9 @@ class Tracer:
             self._check_still(task.quiesce)
 
     def _fault(self, task: Task) -> None:
+        # Not at the start: construct takes as long to import as the program takes to run.
+        from wxtrace.decoders.siginfo import SIGINFO_SIZE, decode_siginfo
+
         info = decode_siginfo(ptrace.siginfo(task.tid, SIGINFO_SIZE))
         regs = ptrace.registers(task.tid)
         line = None
@@ -282,9 +337,7 @@ class Tracer:
             if task.space.holder is task:
                 # Nobody knows whether the call was done; whoever shares the space has to look.
                 task.space.stale = True
-        if self._hot is not None:
-            self._hot.forget(task.tid)
-        self._release_from_gate(task)
+        self._forget_calls(task)
         for quiesce in list(self._quiescing):
             quiesce.drop(task)
             if quiesce.then is task:
@@ -320,7 +373,10 @@ class Tracer:
         if quiesce in self._quiescing:
             self._quiescing.remove(quiesce)
             for task, number in quiesce.release():
-                self.resume(task, number)
+                if task.info is not None and installs_filter(*task.info):
+                    self._let_filter_in(task)
+                else:
+                    self.resume(task, number)
 
     def detach_all(self) -> None:
         """Ask every task to stop, and let each go at its next stop."""
@@ -344,16 +400,7 @@ class Tracer:
     def _detach(self, task: Task, number: int) -> None:
         ptrace.raw_request(ptrace.PTRACE_DETACH, task.tid, 0, number)
         self.lifecycle.let_go(task)
-
-    def _adopt_orphans(self) -> None:
-        """Children whose parent was killed before it could announce them would stand still for ever."""
-        waiting = set(self._early)
-        for tid in waiting & self._unclaimed:
-            if not self.lifecycle.has_parent(tid):
-                status = self._early.pop(tid)
-                self.lifecycle.adopt(tid)
-                self._dispatch(tid, status)
-        self._unclaimed = waiting
+        self._no_longer_bears(task)
 
     def _tick(self) -> None:
         """What is due by time: the batch, waiting threads, the front's words."""
@@ -364,10 +411,8 @@ class Tracer:
             self.resume(freed)
         for quiesce in list(self._quiescing):
             self._check_still(quiesce)
-        if self._early:
-            self._adopt_orphans()
         for message in recorder.heard():
             if self.on_message is not None:
                 self.on_message(message)
-        if not (recorder.journal.pending or self.gate.contested or self._quiescing or self._early):
+        if not (recorder.journal.pending or self.gate.contested or self._quiescing):
             recorder.disarm()

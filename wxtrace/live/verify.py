@@ -44,7 +44,7 @@ class Verifier:
     def check(self, task: Task, call: str, ranges: Sequence[Range]) -> None:
         """Compare this task's space now. Its other threads are held at the gate, so nothing is in flight."""
         space = self._story.space_of(task.tid)
-        if space is None or (task.space.holder is not None and task.space.holder is not task):
+        if space is None or task.space.stale or task.space.in_use_beside(task):
             return
         since = self._since_whole.get(space.id, 0) + 1
         whole = not ranges or len(space) <= SMALL or since > len(space) // _CALLS_PER_LINE
@@ -61,8 +61,6 @@ class Verifier:
             maps = task.space.maps_file(task.tid)
             lines = maps.lines() if window == _WHOLE else maps.range(*window)
         except OSError:
-            return
-        if not lines and window == _WHOLE:
             return
         space.absorb_growth(lines)
         expected = _clipped(space.normal_form(*window), window)

@@ -69,7 +69,7 @@ def journals() -> List[str]:
     if folder is None:
         return []
     try:
-        names = [name for name in os.listdir(folder) if name.endswith(_SUFFIX)]
+        names = [name for name in os.listdir(folder) if name.endswith(_SUFFIX)] if _private(folder) else []
     except OSError:
         return []
     return [os.path.join(folder, name) for name in sorted(names, key=_age_key, reverse=True)]
