@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 #define FLIPPERS 8
-#define FLIPS 80
+#define FLIPS 40
 
 static atomic_long refused[FLIPPERS];
 static atomic_int running;

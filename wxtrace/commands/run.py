@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     try:
         status = front.run()
     except WxtraceError as error:
-        error.args = ("%s: %s" % (printable(command[0]) if command else "process %d" % options.pid, error),)
+        error.args = ("%s: %s" % (printable(command[0]) if command else "process %s" % options.pid, error),)
         failure = error
         if not front.started:
             _discard(journal)
