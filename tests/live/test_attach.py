@@ -123,11 +123,8 @@ def test_a_stopped_process_is_left_stopped(environment: Environment, program: Pr
     with running(program, 3) as process:
         process.send_signal(signal.SIGSTOP)
         until(lambda: state(process.pid) == "T")
-        line = [str(WXTRACE), "-p", str(process.pid)]
-        with subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL) as front:
-            until(lambda: traced(process.pid))
+        with attached(environment, process.pid) as front:
             assert state(front.pid) != "T"
-            front.send_signal(signal.SIGINT)
         until(lambda: state(process.pid) == "T")
         process.send_signal(signal.SIGCONT)
 
@@ -137,10 +134,8 @@ def test_a_stopped_process_is_left_stopped(environment: Environment, program: Pr
 def test_the_number_of_a_thread_means_its_process(environment: Environment, program: Program) -> None:
     with running(program, 3) as process:
         thread = max(int(name) for name in os.listdir("/proc/%d/task" % process.pid))
-        line = [str(WXTRACE), "-p", str(thread)]
-        with subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL) as front:
-            until(lambda: traced(process.pid))
-            front.send_signal(signal.SIGINT)
+        with attached(environment, thread) as front:
+            pass
 
     assert front.returncode == 0
 

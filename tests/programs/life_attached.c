@@ -11,12 +11,6 @@ static atomic_long surprises;
 static int expected;
 static pthread_t leader;
 
-static void end_the_leader(int number)
-{
-	(void)number;
-	pthread_exit(NULL);
-}
-
 static void *flip(void *argument)
 {
 	char *page = map(PAGE, RW);
@@ -50,7 +44,12 @@ int main(int argc, char **argv)
 {
 	int count = atoi(argv[1]);
 	pthread_t thread;
+	sigset_t ending;
+	int number;
 
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &ending, NULL);
 	if (argc > 2 && strcmp(argv[2], "mdwe") == 0) {
 		refuse_exec_gain();
 		expected = EACCES;
@@ -62,9 +61,8 @@ int main(int argc, char **argv)
 	if (argc > 2 && strcmp(argv[2], "leader-ends-later") == 0) {
 		leader = pthread_self();
 		need(pthread_create(&thread, NULL, wait_to_end, NULL) == 0, "a thread");
-		signal(SIGUSR1, end_the_leader);
-		for (;;)
-			pause();
+		sigwait(&ending, &number);
+		pthread_exit(NULL);
 	}
 	if (argc > 2 && strcmp(argv[2], "leaderless") == 0) {
 		leader = pthread_self();

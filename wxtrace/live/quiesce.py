@@ -54,7 +54,7 @@ class Quiesce:
         self._parked[task.tid] = (task, signal)
 
     def drop(self, task: Task) -> None:
-        """`task` died, or sits in a group stop: nobody waits for it."""
+        """`task` died, sits in a group stop or stands at the gate: nobody waits for it."""
         self._running.discard(task.tid)
         self._parked.pop(task.tid, None)
 

@@ -170,6 +170,7 @@ class Tracer:
         ordered = task.space.users > 1 and is_ordered(abi, number, info.args) and not self.detaching
         if ordered and not self.gate.enter(task, task.space):
             self.recorder.arm()
+            self._need_not_wait_for(task)
             return
         self.resume(task)
 
@@ -300,9 +301,7 @@ class Tracer:
             self._detach(task, 0)
             return
         ptrace.raw_request(ptrace.PTRACE_LISTEN, task.tid, 0, 0)
-        if task.quiesce is not None:
-            task.quiesce.drop(task)
-            self._check_still(task.quiesce)
+        self._need_not_wait_for(task)
 
     def _fault(self, task: Task) -> None:
         # Not at the start: construct takes as long to import as the program takes to run.
@@ -368,6 +367,11 @@ class Tracer:
         if self.on_still is not None:
             self.on_still()
         self._let_go(quiesce)
+
+    def _need_not_wait_for(self, task: Task) -> None:
+        if task.quiesce is not None:
+            task.quiesce.drop(task)
+            self._check_still(task.quiesce)
 
     def _let_go(self, quiesce: Quiesce) -> None:
         if quiesce in self._quiescing:

@@ -82,7 +82,7 @@ _MMAP = (
 )
 _ARGUMENTS: Dict[str, Tuple[Tuple[str, str], ...]] = {
     "mmap": _MMAP,
-    "mmap2": _MMAP,
+    "mmap2": (*_MMAP[:5], ("pgoffset", "hex")),
     "mprotect": (("addr", "address"), ("len", "length"), ("prot", "prot")),
     "pkey_mprotect": (
         ("addr", "address"),

@@ -95,10 +95,14 @@ def filter_possible(refusal: Refusal) -> Optional[Finding]:
     if refusal.decided != UNDECIDED or refusal.probe.status.get("Seccomp") != "2":
         return None
     count = refusal.probe.status.get("Seccomp_filters", "some")
+    if refusal.probe.filters_ours:
+        fix = developer("Look at the calls that follow: this one stood at the door while the filter was installed.")
+    else:
+        fix = developer("Start the program under wxtrace instead of attaching: then who answered is seen.")
     return Finding(
         "seccomp.errno",
         POSSIBLE,
         "a seccomp filter may have answered %s: none of the kernel's own rules explains it" % refusal.errno,
         (seen("%s seccomp filters bind the thread" % count, "/proc/PID/status"),),
-        (developer("Start the program under wxtrace instead of attaching: then who answered is seen."),),
+        (fix,),
     )
