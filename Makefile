@@ -27,6 +27,7 @@ check: lint test
 
 # Installed regularly, not in place: mypy cannot see the mapped wxtrace.decoders of an editable install.
 $(VENV)/.installed: pyproject.toml $(shell find wxtrace decoders -name '*.py' -o -name '*.json')
+	@echo "installing into $(VENV) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@rm -rf build
 	@$(BIN)/pip install -q --disable-pip-version-check --force-reinstall --no-deps .

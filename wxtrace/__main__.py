@@ -16,7 +16,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Run one command line; what goes wrong with wxtrace itself is one sentence and an exit status."""
     _occupy_closed_streams()
     try:
-        return cli.run(sys.argv[1:] if arguments is None else arguments)
+        status = cli.run(sys.argv[1:] if arguments is None else arguments)
+        if not sys.stdout.closed:
+            sys.stdout.flush()
+        return status
     except WxtraceError as error:
         return cli.report(error)
     except KeyboardInterrupt:
@@ -24,6 +27,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone; not worth a word.
         return 141
+    except OSError as error:
+        return cli.report(WxtraceError("output cannot be written: %s" % error.strerror))
 
 
 def _occupy_closed_streams() -> None:

@@ -104,7 +104,10 @@ def test_keeps_no_record_of_a_program_that_never_started(environment: Environmen
 
 def test_ends_with_70_when_the_map_was_found_wrong(environment: Environment) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LYING_KERNEL, "--verify", "--", "true"], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", LYING_KERNEL, "--verify", "--", "true"],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
 
     assert done.returncode == 70

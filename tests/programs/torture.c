@@ -1,12 +1,12 @@
 /*
  * torture SEED SECONDS LOG
  *
- * A tree of processes and threads that does at random what a tracer of memory calls can get wrong. Every mmap, mprotect,
- * munmap, mremap and brk that fails is told to LOG, after it has come back, as one line
+ * A tree of processes and threads that does at random what a tracer of memory calls can get wrong. Every mmap,
+ * mprotect, munmap, mremap and brk that fails is told to LOG, after it has come back, as one line
  *   =PID TID CALL ADDRESS LENGTH PROT ERRNO
- * so a task that is killed may lack its last line, and nothing else. Ends by itself, with 0, and leaves nobody behind:
- * about 40 tasks live at most (four children, each with two of its own, each with two more threads), whoever loses
- * its parent is killed by the kernel, and the first process reaps what is left.
+ * so a task that is killed may lack its last line, and nothing else. It ends by itself, with 0, and leaves nobody
+ * behind: about 40 tasks live at most (four children, each with two of its own, each with two more threads),
+ * whoever loses its parent is killed by the kernel, and the first process reaps what is left.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -373,11 +373,12 @@ static void signal_somebody(void)
 static void install_filter(void)
 {
 	static const unsigned errors[] = {EACCES, EPERM, ENOMEM, EINVAL};
+	unsigned refused = PROT_READ | PROT_EXEC | (roll(2) ? PROT_WRITE : 0);
 	struct sock_filter program[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, roll(2) ? PROT_READ | PROT_EXEC : PROT_READ | PROT_WRITE | PROT_EXEC, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, refused, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | errors[roll(4)]),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};

@@ -106,9 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wait-daemons", action="store_true", help="wait for every process the program leaves behind, too"
     )
-    parser.add_argument("--log", metavar="FILE", help="write our words to FILE instead of stderr")
+    parser.add_argument("--log", metavar="FILE", help="write wxtrace's messages to FILE instead of stderr")
     parser.add_argument(
-        "--verify", action="store_true", help="compare our map with /proc/PID/maps after every call (slow)"
+        "--verify", action="store_true", help="compare wxtrace's map with /proc/PID/maps after every call (slow)"
     )
     parser.add_argument(
         "--mode",

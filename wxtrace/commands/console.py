@@ -298,7 +298,12 @@ class Console:
             if event.diagnosis.cause == "fault.nx" and not self._by_cause:
                 self._own_line("%s: %s" % (event.diagnosis.cause, printable(event.diagnosis.summary)))
         if not self._by_cause:
-            self._own_line("nothing was refused")
+            elsewhere = self._outcomes[REFUSED] + self._outcomes[FAKED]
+            if self._only is not None and elsewhere:
+                text = "nothing was refused in %s; %s elsewhere (leave --only out to see them)"
+                self._own_line(text % (printable(self._only), plural(elsewhere, "refused call")))
+            else:
+                self._own_line("nothing was refused")
         if story.checked or story.mismatches:
             self._own_line(
                 "the map was compared with /proc/PID/maps %s: %s"

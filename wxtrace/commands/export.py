@@ -34,8 +34,9 @@ def run(arguments: List[str]) -> int:
     if path is None:
         kept = store.journals()
         if not kept:
-            raise UsageError("no run has been kept yet: wxtrace -- PROGRAM keeps one")
+            raise UsageError(store.NOTHING_KEPT)
         path = kept[0]
+    store.open_journal(path).close()
     if options.output is None or options.output == "-":
         write_file(path, sys.stdout.buffer, "standard output", sys.stderr)
         return 0

@@ -12,7 +12,7 @@ import select
 import signal
 import socket
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from wxtrace.commands.console import Console
 from wxtrace.commands.wording import plural
@@ -25,7 +25,6 @@ from wxtrace.record.store import open_journal
 
 __all__ = ["Front", "TracerFailed"]
 
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _OVER_PATIENCE = 5.0
 """Seconds to wait for the tracer's last words once nothing is traced any more."""
 
@@ -53,6 +52,9 @@ class Front:
         self._wait_for_daemons = wait_for_daemons
         self._target: Optional[int] = None
         self._interrupted = False
+        self._wake = -1
+        # Signals that came before there was a program to pass them on to.
+        self._early: List[int] = []
         self._code: Optional[int] = None
         self._signal: Optional[int] = None
         self._left: List[int] = []
@@ -60,21 +62,25 @@ class Front:
         self._deadline = 0.0
         self._start = time.monotonic()
 
+    def listen(self, forwarded: Sequence[int]) -> None:
+        """Take signals from here on: to pass them on, or, when attached, to detach."""
+        self._wake, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if self._attached else forwarded
+        for number in numbers:
+            signal.signal(number, self._on_signal)
+
     def run(self) -> int:
         """Until the program has ended: its exit status. Raises WxtraceError when it never started."""
-        wake_read, wake_write = os.pipe()
-        os.set_blocking(wake_write, False)
-        os.set_blocking(wake_read, False)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGINT,) if self._attached else _FORWARDED:
-            signal.signal(number, self._on_signal)
         # The program's readers must see the end of its output when it ends, not when we do.
         _let_go_of_the_programs_streams()
         while not self._finished():
             timeout = 0.1 if self._interrupted or self._ended else self._console.patience()
-            select.select([self._channel.fileno(), wake_read], [], [], timeout)
+            select.select([self._channel.fileno(), self._wake], [], [], timeout)
             try:
-                os.read(wake_read, 4096)
+                os.read(self._wake, 4096)
             except OSError:
                 pass
             if self._interrupted and self._attached and not self._detached:
@@ -107,11 +113,17 @@ class Front:
     def _on_signal(self, number: int, frame: object) -> None:
         if self._attached or self._ended:
             self._interrupted = True
-        elif self._target is not None:
-            try:
-                os.kill(self._target, number)
-            except OSError:
-                pass
+        elif self._target is None:
+            self._early.append(number)
+        else:
+            self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        assert self._target is not None
+        try:
+            os.kill(self._target, number)
+        except OSError:
+            pass
 
     def _ask_to_detach(self) -> None:
         self._send({"do": "detach"})
@@ -148,6 +160,8 @@ class Front:
         if what == "started":
             self._target = message["pid"]
             self.started = True
+            for number in self._early:
+                self._pass_on(number)
         elif what == "ended":
             self._ended = True
             self._code, self._signal, self._left = message["code"], message["signal"], message["left"]

@@ -39,32 +39,33 @@ def run(arguments: List[str]) -> int:
     if path is None:
         kept = store.journals()
         if not kept:
-            raise UsageError("no run has been kept yet: wxtrace -- PROGRAM keeps one")
+            raise UsageError(store.NOTHING_KEPT)
         path = kept[0]
     with store.open_journal(path) as file:
-        report = _Report(options.format == "markdown")
+        report = _Report(options.format == "markdown", options.redact)
         text = report.tell(JournalReader(file, printable(path)))
-    sys.stdout.write(redacted(text) if options.redact else text)
+    sys.stdout.write(text)
     return 0
 
 
 def redacted(text: str) -> str:
-    """Home folders become /home/USER, user and host names USER and HOST."""
-    homes = {entry.pw_dir for entry in pwd.getpwall() if entry.pw_dir.count("/") >= 2}
+    """Home folders become /home/USER; the user's and the host's name USER and HOST. For text that a target chose."""
+    homes = {os.path.expanduser("~")} | {entry.pw_dir for entry in pwd.getpwall() if entry.pw_uid >= 1000}
+    for home in sorted((home for home in homes if home.count("/") >= 1 and len(home) > 1), key=len, reverse=True):
+        if home != "/nonexistent":
+            text = re.sub(r"(?<![\w/])%s(?=[/\s,)'\"]|$)" % re.escape(home), "/home/USER", text)
+    text = re.sub(r"(?<![\w/])/home/[^/\s,)'\"]+", "/home/USER", text)
     names = {entry.pw_name for entry in pwd.getpwall() if entry.pw_uid >= 1000 and entry.pw_name != "nobody"}
-    homes.add(os.path.expanduser("~"))
-    text = re.sub(r"/home/[^/\s,)'\"]+", "/home/USER", text)
-    for home in sorted(homes, key=len, reverse=True):
-        if home.startswith("/home/") or home == "/root":
-            text = re.sub(re.escape(home) + r"(?=[/\s,)'\"]|$)", "/home/USER", text)
     for name in names:
         text = re.sub(r"\b%s\b" % re.escape(name), "USER", text)
-    return re.sub(r"\b%s\b" % re.escape(socket.gethostname()), "HOST", text) if socket.gethostname() else text
+    host = socket.gethostname()
+    return re.sub(r"(?<![\w./-])%s(?![\w./-])" % re.escape(host), "HOST", text) if host else text
 
 
 class _Report:
-    def __init__(self, markdown: bool) -> None:
+    def __init__(self, markdown: bool, redact: bool) -> None:
         self._markdown = markdown
+        self._redact = redact
         self._lines: List[str] = []
         self._first: Dict[Tuple[object, ...], Tuple[Event, List[str], str]] = {}
         self._counts: Dict[Tuple[object, ...], int] = {}
@@ -149,26 +150,27 @@ class _Report:
         if ENDINGS.get(ending):
             self._item("then", ENDINGS[ending])
         for fix in diagnosis.fixes:
-            self._item(
-                "fix (%s)" % fix.audience,
-                printable(fix.text) + (": `%s`" % printable(fix.command) if fix.command else ""),
-            )
+            command = "  $ " + printable(fix.command) if fix.command else ""
+            self._item("fix", "(%s) %s%s" % (fix.audience, printable(fix.text), command))
 
     def _heading(self, text: str) -> None:
         if self._lines:
             self._lines.append("")
+        text = self._foreign(text)
         self._lines += ["## " + text] if self._markdown else [text, "=" * len(text)]
 
     def _code(self, text: str) -> None:
         self._lines += ["", "```", text, "```", ""] if self._markdown else ["", text]
 
     def _item(self, label: str, text: str) -> None:
-        if self._markdown:
-            # A target's name may hold whatever Markdown makes of it.
-            text = re.sub(r"([\\*_<>\[\]|#])", r"\\\1", text) if "`" not in text else text
-            self._lines.append("- **%s**: %s" % (label, text))
-        else:
-            self._lines.append("  %-9s %s" % (label, text))
+        text = self._foreign(text)
+        self._lines.append("- **%s**: %s" % (label, text) if self._markdown else "  %-9s %s" % (label, text))
+
+    def _foreign(self, text: str) -> str:
+        """A target's names may hold whatever Markdown, HTML or a curious reader makes of them."""
+        if self._redact and "/proc/sys/" not in text and "vm." not in text:
+            text = redacted(text)
+        return re.sub(r"([\\`*_<>\[\]|#])", r"\\\1", text) if self._markdown else text
 
 
 def _command(argv: List[str], attached: int | None) -> str:

@@ -21,10 +21,13 @@ from wxtrace.record import store
 __all__ = ["run"]
 
 _MISMATCH_STATUS = 70
+FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals to us that are meant for the program."""
 
 
 def run(options: argparse.Namespace, command: List[str]) -> int:
     """Trace one command or process; the exit status is the program's own."""
+    _check_proc()
     path = _find(command[0]) if command else None
     if options.pid is not None:
         options.pid = _attachable(options.pid)
@@ -33,8 +36,11 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     journal = store.create()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
+    # A signal for the program may come before it runs: it waits until the front can pass it on.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     tracer = os.fork()
     if tracer == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         ours.close()
         _trace(options, command, path, journal.fd, theirs)
     theirs.close()
@@ -48,6 +54,8 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     front = Front(
         ours, tracer, journal.path, console, attached=options.pid is not None, wait_for_daemons=options.wait_daemons
     )
+    front.listen(FORWARDED)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     failure: Optional[WxtraceError] = None
     status = 0
     try:
@@ -67,6 +75,8 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         console.say("timeline written to %s" % printable(options.output))
     elif journal.kept:
         console.say("`wxtrace export -o FILE` writes the timeline of this run")
+    else:
+        console.say("this run was not kept: no state folder of yours can be written; use -o, or set XDG_STATE_HOME")
     if not journal.kept:
         _discard(journal)
     if failure is not None:
@@ -108,6 +118,8 @@ def _leave_keys_to_the_program() -> None:
 
 def _find(program: str) -> str:
     """The file to execute, as a shell would find it. Raises CommandNotFound or CommandNotRunnable."""
+    if not program:
+        raise CommandNotFound("the program's name is empty")
     shown = printable(program)
     found = shutil.which(program)
     if found is not None:
@@ -117,11 +129,28 @@ def _find(program: str) -> str:
             raise CommandNotFound("%s: no such file" % shown)
         if os.path.isdir(program):
             raise CommandNotRunnable("%s is a directory" % shown)
-        raise CommandNotRunnable("%s is not executable (chmod +x, or name its interpreter first)" % shown)
+        raise CommandNotRunnable(_why_not_executable(program))
     for folder in os.get_exec_path():
         if os.path.isfile(os.path.join(folder, program)):
-            raise CommandNotRunnable("%s is in %s, but not executable" % (shown, printable(folder)))
+            raise CommandNotRunnable(_why_not_executable(os.path.join(folder, program)))
     raise CommandNotFound("%s: no such program in PATH" % shown)
+
+
+def _why_not_executable(path: str) -> str:
+    shown = printable(path)
+    if os.statvfs(path).f_flag & os.ST_NOEXEC:
+        return "%s lies on a mount with the noexec option: remount it exec, or copy the file elsewhere" % shown
+    return "%s is not executable (chmod +x, or name its interpreter first)" % shown
+
+
+def _check_proc() -> None:
+    """Everything that is told about a process is read from /proc: it has to be this namespace's own."""
+    try:
+        own = os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        raise WxtraceError("/proc is not mounted, and nothing can be told without it") from None
+    if not own:
+        raise WxtraceError("/proc belongs to another pid namespace: mount this one's first (unshare --mount-proc)")
 
 
 def _attachable(pid: int) -> int:

@@ -25,7 +25,7 @@ def run(arguments: List[str]) -> int:
     ).parse_args(arguments)
     kept = store.journals()
     if not kept:
-        sys.stderr.write("wxtrace: no run has been kept yet: wxtrace -- PROGRAM keeps one\n")
+        sys.stderr.write("wxtrace: %s\n" % store.NOTHING_KEPT)
     for path in kept:
         sys.stdout.write("%s\n" % _line(path))
     return 0

@@ -15,7 +15,7 @@ from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Space, Task
 from wxtrace.live.traced import name_of
 from wxtrace.model.abi import ABI_NAMES, I386, X86_64
-from wxtrace.model.facts import Image, Seeded, TaskExited, TaskStarted
+from wxtrace.model.facts import Image, ModeChanged, Seeded, TaskExited, TaskStarted
 
 __all__ = ["Lifecycle"]
 
@@ -80,6 +80,7 @@ class Lifecycle:
         pid = thread_group(tid)
         task = self.add(tid, pid, "attach", relative.space if relative is not None else None)
         task.full = True
+        self._recorder.fact(ModeChanged(tid, "full", "its parent was killed before it could tell of it"))
         task.filtered = self.filtered
         task.recording = True
         if relative is None:

@@ -102,7 +102,7 @@ class _Run:
                 __version__,
                 self.host,
                 [os.fsdecode(word) for word in session.argv],
-                os.getcwd(),
+                _working_directory(),
                 datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 mode,
                 session.verify,
@@ -162,6 +162,14 @@ def _choose_mode(asked: str, host: Host, path: bytes) -> tuple[bool, bool, str]:
         why = "an inherited seccomp filter answers some of the traced calls"
         return (True, True, why) if asked == "auto" else (True, False, why + ", which accelerated mode never sees")
     return True, False, ""
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        # Removed under our feet: the program runs there all the same.
+        return "(deleted)"
 
 
 def _gains_privileges(path: bytes) -> bool:

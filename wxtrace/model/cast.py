@@ -60,7 +60,8 @@ class Cast:
         """The space of a first task, or the copy a fork makes at `event`."""
         if parent is None:
             state = SpaceState(AddressSpace(id, self.new_region), None, None)
-            if self.run is not None and self.run.attached is None:
+            if self.run is not None and self.run.attached is None and not self.spaces:
+                # Only of what was launched: a child whose parent could not tell of it may have got its own.
                 state.mdwe = self.run.host.mdwe
         else:
             source = parent.state

@@ -17,6 +17,8 @@ __all__ = ["NewJournal", "create", "journals", "open_journal", "state_folder"]
 KEPT = 10
 """Journals of finished runs; older ones are removed when a new run starts."""
 
+NOTHING_KEPT = "no run is kept in your state folder; wxtrace -- PROGRAM keeps one where it may write there"
+
 _SUFFIX = ".journal"
 
 

@@ -141,16 +141,29 @@ def _mdwe_finding(refusal: Refusal, what: str, more: tuple[Evidence, ...], confi
         "MDWE: the process has given up making memory executable, and %s" % what,
         (*_mdwe_evidence(refusal), *more),
         (
-            developer(
-                "Keep writing and executing apart: map the code twice from one memfd (a writable and an executable "
-                "view), or map it executable from a finished file."
-            ),
+            developer(_way_without_gain(refusal)),
             admin(
                 "Run it without the restriction (for a systemd unit: MemoryDenyWriteExecute=no).",
                 None,
             ),
         ),
         (refusal.mdwe_by,) if refusal.mdwe_by is not None else (),
+    )
+
+
+def _way_without_gain(refusal: Refusal) -> str:
+    """What the author can do, by the memory that was to become executable."""
+    provenance = refusal.touched[0].provenance if refusal.touched else None
+    if provenance == "stack":
+        return (
+            "Link every library with -z noexecstack (assembler files need .note.GNU-stack), or clear the mark "
+            "with patchelf --clear-execstack."
+        )
+    if provenance in ("file", "file-cow") and refusal.wants & f.PROT_WRITE and refusal.request.name == "mprotect":
+        return "Rebuild the library with -fPIC: its text relocations make the loader write to its code."
+    return (
+        "Keep writing and executing apart: map the code twice from one memfd (a writable and an executable "
+        "view), or map it executable from a finished file."
     )
 
 
