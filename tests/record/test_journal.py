@@ -401,3 +401,19 @@ def test_several_flipped_bytes_are_read(data: st.DataObject) -> None:
         damaged[data.draw(st.integers(len(MAGIC), len(SAMPLE) - 1))] = data.draw(st.integers(0, 255))
     found, why = outcome(bytes(damaged))
     assert found == ONE_OF_EACH[: len(found or [])] and (why is not None or damaged == SAMPLE)
+
+
+def test_a_full_journal_counts_ordinary_calls_and_keeps_the_others() -> None:
+    call = Call(1, 5, 0, 10, (0, 4096, 1, 0, 0, 0), 0)
+    with tempfile.TemporaryFile() as file:
+        writer = JournalWriter(file.fileno(), limit=0)
+        writer.call(call)
+        writer.plain_call(1, 5, 1, (1, 2, 3, 4, 10, 0, 4096, 1, 0, 0, 0, 7), 0)
+        writer.call(call._replace(result=-13), keep=True)
+        writer.flush()
+        file.seek(0)
+        kept = read(file.read())
+
+    assert writer.full
+    assert writer.take_dropped() == 2
+    assert [fact.result for fact in kept] == [-13]

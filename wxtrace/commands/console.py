@@ -79,6 +79,11 @@ class Console:
         self._own_line(text)
         self._write()
 
+    def attached(self, pid: int) -> None:
+        """Silence would look like a hang."""
+        if not self._quiet:
+            self.say("attached to process %d; Ctrl-C detaches and leaves it running" % pid)
+
     def _own_line(self, text: str) -> None:
         self._line("%swxtrace:%s %s" % (self._colour.quiet, self._colour.end, text))
 
@@ -99,7 +104,7 @@ class Console:
     # As it happens
 
     def _event(self, event: Event, story: Story) -> None:
-        self._outcomes[event.outcome] += 1
+        self._outcomes["fault" if event.name == "fault" else event.outcome] += 1
         if self._only is not None and not self._wanted(event, story):
             return
         if self._everything:

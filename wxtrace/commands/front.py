@@ -162,6 +162,8 @@ class Front:
             self.started = True
             for number in self._early:
                 self._pass_on(number)
+            if self._attached:
+                self._console.attached(message["pid"])
         elif what == "ended":
             self._ended = True
             self._code, self._signal, self._left = message["code"], message["signal"], message["left"]

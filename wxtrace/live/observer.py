@@ -63,14 +63,14 @@ class Observer:
         if name == "brk":
             failed = self._brk(task, args[0], result)
         call = Call(task.tid, recorder.now(), abi, number, args, result, decided)  # type: ignore[arg-type]
-        if task.space.stale and not task.space.in_use_beside(task):
+        if name in _BIRTHS and not failed:
+            return
+        if task.space.stale and not task.space.in_use_beside(task) and (failed or decided != BY_FILTER):
             self.resync(task, *_WHOLE, why="calls overlapped")
         if failed:
             self._failure(task, name, call)
             recorder.call(call, keep=True)
             recorder.flush()
-        elif name in _BIRTHS:
-            return
         else:
             if name not in _SILENT and decided != BY_FILTER:
                 self._success(task, name, call)
@@ -104,6 +104,9 @@ class Observer:
 
     def _failure(self, task: Task, name: str, call: Call) -> None:
         request = request_of(call.abi, call.number, call.args)
+        if self._recorder.journal.full:
+            # The calls that made the map what it is were not kept.
+            self.resync(task, *_WHOLE, why="calls were dropped")
         for start, end in self._ranges(request):
             self.resync(task, start, end, "the call failed")
         self._recorder.fact(self._prober.probe(task, name, request, call))

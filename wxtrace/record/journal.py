@@ -50,6 +50,11 @@ class JournalWriter:
         self._raw_write(MAGIC)
 
     @property
+    def full(self) -> bool:
+        """Whether the limit is reached: ordinary calls are only counted from here on."""
+        return self._written > self._limit
+
+    @property
     def pending(self) -> bool:
         """Whether entries wait to be written."""
         return bool(self._entries)

@@ -14,8 +14,8 @@ from wxtrace.errors import RecordError
 
 __all__ = ["NewJournal", "create", "journals", "open_journal", "state_folder"]
 
-KEPT = 10
-"""Journals of finished runs; older ones are removed when a new run starts."""
+KEPT, KEPT_BYTES = 10, 2 << 30
+"""Journals of finished runs, and what they may take together; older ones are removed when a new run starts."""
 
 NOTHING_KEPT = "no run is kept in your state folder; wxtrace -- PROGRAM keeps one where it may write there"
 
@@ -112,8 +112,15 @@ def _private(folder: str) -> bool:
 def _prune(folder: str) -> None:
     """Remove all but the newest journals; one that a run still writes to is locked, and left alone."""
     names = [name for name in os.listdir(folder) if name.endswith(_SUFFIX)]
-    for name in sorted(names, key=_age_key, reverse=True)[KEPT - 1 :]:
+    total = 0
+    for rank, name in enumerate(sorted(names, key=_age_key, reverse=True)):
         path = os.path.join(folder, name)
+        try:
+            total += os.lstat(path).st_size
+        except OSError:
+            continue
+        if rank < KEPT - 1 and total <= KEPT_BYTES:
+            continue
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:

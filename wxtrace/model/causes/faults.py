@@ -75,7 +75,9 @@ def describe_fault(
             "; event %d had asked for it and did not get it" if asked_there else "; event %d was refused right before"
         )
         summary += said % refused
-        fixes = (developer("Check the result of the refused call and do not use the memory when it failed."),)
+        if stop.signo != signal.SIGSYS:
+            # SIGSYS is the filter's own answer to the call, told with it.
+            fixes = (developer("Check the result of that call, and do not use the memory as if it had worked."),)
     elif cause == "fault.nx":
         summary += "; nothing was refused, because no call ever asked for PROT_EXEC there"
         fixes = (
