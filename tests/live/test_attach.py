@@ -174,3 +174,16 @@ def test_the_program_goes_on_when_the_tracer_is_killed(environment: Environment,
 
     assert front.returncode == 125
     assert "the tracer died, while the program goes on" in words.splitlines()[-1]
+
+
+def test_a_wait_without_a_timeout_is_not_interrupted(environment: Environment, program: Program) -> None:
+    with subprocess.Popen(
+        [str(program("life_waiting"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == "waiting\n"
+        for _ in range(3):
+            with attached(environment, process.pid):
+                pass
+        process.stdin.close()
+        assert process.stdout.read() == "interrupted 0 times\n"

@@ -125,6 +125,7 @@ def test_on_the_short_way_every_failure_is_told(
     "case",
     [
         "killed-amid-faults",
+        "killed-amid-refusals",
         "orphans-of-a-subreaper",
         "forks-amid-advice",
         "filters-at-once",

@@ -40,7 +40,7 @@ static pid_t child_that_runs(void (*body)(void))
 	return child;
 }
 
-/* A little work, a different amount in every round, and then the kill. */
+/* A little work and a little sleep, a different amount in every round, and then the kill. */
 static long kill_again_and_again(void (*body)(void))
 {
 	for (int i = 0; i < ROUNDS; i++) {
@@ -48,6 +48,7 @@ static long kill_again_and_again(void (*body)(void))
 
 		for (int j = 0; j < 2 + i % 9; j++)
 			munmap(map(PAGE, R), PAGE);
+		usleep(73 * (useconds_t)i);
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
 	}
@@ -73,6 +74,29 @@ static void fault_for_ever(void)
 static long killed_amid_faults(void)
 {
 	return kill_again_and_again(fault_for_ever);
+}
+
+static void *sleep_for_ever(void *argument)
+{
+	for (;;)
+		pause();
+	return argument;
+}
+
+/* Whoever asks the leader why it was refused must not wait for its end: that is told after its threads' ends. */
+static void fail_for_ever(void)
+{
+	char *page = map(PAGE, RW);
+
+	refuse_exec_gain();
+	start(sleep_for_ever, NULL);
+	for (;;)
+		mprotect(page, PAGE, RX);
+}
+
+static long killed_amid_refusals(void)
+{
+	return kill_again_and_again(fail_for_ever);
 }
 
 static void *fork_for_ever(void *argument)
@@ -250,9 +274,13 @@ static long slow_call_among_threads(void)
 }
 
 static const struct attempt attempts[] = {
-	{"killed-amid-faults", killed_amid_faults},	    {"orphans-of-a-subreaper", orphans_of_a_subreaper},
-	{"forks-amid-advice", forks_amid_advice},	    {"filters-at-once", filters_at_once},
-	{"births-amid-filters", births_amid_filters},	    {"slow-call-among-threads", slow_call_among_threads},
+	{"killed-amid-faults", killed_amid_faults},
+	{"killed-amid-refusals", killed_amid_refusals},
+	{"orphans-of-a-subreaper", orphans_of_a_subreaper},
+	{"forks-amid-advice", forks_amid_advice},
+	{"filters-at-once", filters_at_once},
+	{"births-amid-filters", births_amid_filters},
+	{"slow-call-among-threads", slow_call_among_threads},
 };
 
 int main(int argc, char **argv)

@@ -79,11 +79,6 @@ class Console:
         self._own_line(text)
         self._write()
 
-    def attached(self, pid: int) -> None:
-        """Silence would look like a hang."""
-        if not self._quiet:
-            self.say("attached to process %d; Ctrl-C detaches and leaves it running" % pid)
-
     def _own_line(self, text: str) -> None:
         self._line("%swxtrace:%s %s" % (self._colour.quiet, self._colour.end, text))
 
@@ -109,6 +104,9 @@ class Console:
             return
         if self._everything:
             self._one_line(event, story)
+        if event.name == "attach" and not self._quiet:
+            # Silence would look like a hang.
+            self._own_line("attached to %s; Ctrl-C detaches and leaves it running" % self._who(event, story))
         if event.outcome in (REFUSED, FAKED):
             self._refused(event, story)
         elif event.diagnosis is not None and event.diagnosis.cause == "tracer.interference":

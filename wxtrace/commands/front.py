@@ -162,8 +162,6 @@ class Front:
             self.started = True
             for number in self._early:
                 self._pass_on(number)
-            if self._attached:
-                self._console.attached(message["pid"])
         elif what == "ended":
             self._ended = True
             self._code, self._signal, self._left = message["code"], message["signal"], message["left"]
@@ -206,6 +204,10 @@ class Front:
         for item in shown:
             self._console.show(item, self.story)
 
+    def _name_of(self, pid: int) -> str:
+        process = next((p for p in reversed(self.story.processes) if p.pid == pid), None)
+        return "%s[%d]" % (printable(process.title, 40) if process is not None else "?", pid)
+
     def _reap(self) -> None:
         try:
             os.waitpid(self._tracer, 0)
@@ -221,10 +223,10 @@ class Front:
         elif self._code is not None:
             self.ending = "exit status %d" % self._code
         if self._left:
-            self.ending = "%s; %s on, traced quietly (pid %s)" % (
+            self.ending = "%s; %s on, traced quietly until they end: %s" % (
                 self.ending,
                 plural(len(self._left), "process goes", "processes go"),
-                ", ".join(str(pid) for pid in self._left[:5]) + (", …" if len(self._left) > 5 else ""),
+                ", ".join(self._name_of(pid) for pid in self._left[:5]) + (", …" if len(self._left) > 5 else ""),
             )
         if self._signal is not None:
             return 128 + self._signal

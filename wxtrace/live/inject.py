@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Optional
 
 from wxtrace.live import ptrace
-from wxtrace.live.procfs import read_memory
+from wxtrace.live.procfs import is_dead, read_memory
 from wxtrace.live.x86 import injected_call, syscall_instruction
 from wxtrace.model.abi import CALL_NUMBERS
 
 __all__ = ["query_mdwe"]
 
 _PR_GET_MDWE = 66
+_PAUSE = 0.00002
 
 
 def query_mdwe(tid: int) -> Optional[int]:
@@ -42,12 +44,19 @@ def query_mdwe(tid: int) -> Optional[int]:
 
 
 def _next_stop(tid: int) -> int:
+    """Let it run to its next stop. Raises TaskGone for a death, which is left for the main loop to reap.
+
+    Never waits without end: a leader's death is told only after its threads' deaths, which nobody hears here.
+    """
     ptrace.request(ptrace.PTRACE_SYSCALL, tid)
-    # WNOWAIT: a death is left for the main loop to reap.
-    state = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | ptrace.WALL)
-    if state is None or state.si_code != os.CLD_TRAPPED:
-        raise ptrace.TaskGone(tid)
-    return os.waitpid(tid, ptrace.WALL)[1]
+    while True:
+        state = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG | ptrace.WALL)
+        if state is None and not is_dead(tid):
+            time.sleep(_PAUSE)
+        elif state is None or state.si_code != os.CLD_TRAPPED:
+            raise ptrace.TaskGone(tid)
+        else:
+            return os.waitpid(tid, ptrace.WALL)[1]
 
 
 def _run_to_exit(tid: int) -> Optional[int]:
@@ -58,7 +67,10 @@ def _run_to_exit(tid: int) -> Optional[int]:
             # An interrupt that was on its way: whoever sent it takes the stop that this thread is in anyway.
             status = _next_stop(tid)
         if status != ptrace.SYSCALL_STOP:
-            if os.WSTOPSIG(status) == signal.SIGSTOP and status >> 16 == 0:
+            if status >> 16 == ptrace.EVENT_STOP:
+                # The whole process was stopped: told again, to the main loop, as soon as the thread is let go.
+                ptrace.request(ptrace.PTRACE_INTERRUPT, tid)
+            elif os.WSTOPSIG(status) == signal.SIGSTOP:
                 # The one signal no mask holds back: it will come again once the thread runs.
                 ptrace.send_signal(tid, signal.SIGSTOP)
             return None

@@ -19,12 +19,13 @@ from wxtrace.live.observer import Observer
 from wxtrace.live.procfs import is_dead, read_memory
 from wxtrace.live.quiesce import Quiesce
 from wxtrace.live.recorder import Recorder
+from wxtrace.live.restart import restart_interrupted
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.task import Task
 from wxtrace.live.traced import TRACED, installs_filter, is_ordered, is_traced
 from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
 from wxtrace.model.abi import CALL_NUMBERS, I386
-from wxtrace.model.facts import ModeChanged, SignalStop
+from wxtrace.model.facts import ModeChanged, Note, SignalStop
 
 __all__ = ["Tracer"]
 
@@ -143,6 +144,8 @@ class Tracer:
             if task.info is not None:
                 self._leave(task, info.result)
             else:
+                if self.detaching or task.quiesce is not None:
+                    self._undo_interrupt(task)
                 self.resume(task)
             return
         task.info = None
@@ -286,6 +289,13 @@ class Tracer:
         self._release_from_gate(task)
         self._no_longer_bears(task)
 
+    def _undo_interrupt(self, task: Task) -> None:
+        """Our PTRACE_INTERRUPT must not show in what the program's calls return."""
+        name = restart_interrupted(task.tid)
+        if name is not None:
+            text = "stopping thread %d made its %s, which waits with a timeout, return EINTR once"
+            self.recorder.fact(Note("interrupted", text % (task.tid, name), task.tid))
+
     def _event_stop(self, task: Task, number: int) -> None:
         # It is on its way back to the program, so in no call.
         self._no_longer_bears(task)
@@ -293,6 +303,8 @@ class Tracer:
             if task.group_stopped:
                 task.group_stopped = False
                 self.lifecycle.group_continued(task)
+            else:
+                self._undo_interrupt(task)
             self.resume(task)
             return
         task.group_stopped = True
