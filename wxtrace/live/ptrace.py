@@ -66,7 +66,7 @@ OPTIONS: int = (
 O_TRACESECCOMP = 0x80
 O_EXITKILL = 0x100000
 
-OP_NONE, OP_ENTRY, OP_EXIT, OP_SECCOMP = 0, 1, 2, 3
+OP_ENTRY, OP_EXIT, OP_SECCOMP = 1, 2, 3
 
 SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 SECCOMP_STOP = EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
@@ -142,16 +142,6 @@ def syscall_info(tid: int) -> SyscallInfo:
     if op == OP_EXIT:
         return SyscallInfo(op, arch, ip, sp, -1, _NO_ARGS, 0, _EXIT.unpack_from(_info)[4])
     return SyscallInfo(op, arch, ip, sp, number, (a, b, c, d, e, g), data, 0)
-
-
-def exit_result(tid: int) -> int:
-    """The result at a syscall-exit stop, negative errno on failure. Raises TaskGone, also when this is no exit."""
-    if _request(PTRACE_GET_SYSCALL_INFO, tid, SYSCALL_INFO_SIZE, _info_address) <= 0:
-        raise TaskGone(tid)
-    op, _, _, _, result, _ = _EXIT.unpack_from(_info)
-    if op != OP_EXIT:
-        raise TaskGone(tid)
-    return int(result)
 
 
 def event_message(tid: int) -> int:

@@ -15,7 +15,6 @@ __all__ = [
     "Evidence",
     "Fix",
     "Partial",
-    "StackFrame",
     "Touched",
 ]
 
@@ -62,14 +61,6 @@ class Partial(NamedTuple):
 
     changed_pages: int
     pages: int
-
-
-class StackFrame(NamedTuple):
-    """One caller: module path, offset in bytes from its load address, symbol when known."""
-
-    module: str
-    offset: int
-    symbol: Optional[str]
 
 
 @dataclass(frozen=True)

@@ -84,11 +84,6 @@ class Story:
         task = self._cast.tasks.get(tid)
         return task.state.space if task is not None else None
 
-    def process_of(self, tid: int) -> Optional[Process]:
-        """The process of a task."""
-        task = self._cast.tasks.get(tid)
-        return task.process if task is not None else None
-
     # Runs and tasks
 
     def _run_started(self, fact: facts.RunStarted) -> Iterator[Shown]:
