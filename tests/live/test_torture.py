@@ -21,7 +21,7 @@ pytestmark = pytest.mark.trace
 
 Program = Callable[..., Path]
 MODES = ["auto", "full"]
-SECONDS = int(os.environ.get("WXTRACE_TORTURE_SECONDS", "8"))
+SECONDS = int(os.environ.get("WXTRACE_TORTURE_SECONDS", "5"))
 LOGGED = {"mmap", "mprotect", "munmap", "mremap", "brk"}
 SLOWEST = 60 + 10 * SECONDS
 

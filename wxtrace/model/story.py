@@ -207,6 +207,9 @@ class Story:
     def _policy_set(self, task: TaskState, call: facts.Call, request: Request, event: Event) -> None:
         """prctl and seccomp calls that bind later ones."""
         option = request.flags
+        if call.result != 0:
+            # seccomp with TSYNC gives the number of a thread that stood in the way (seccomp(2)).
+            return
         if request.name == "prctl" and option == flags.PR_SET_MDWE:
             task.state.mdwe, task.state.mdwe_by = call.args[1], event.n
         installs = request.name == "seccomp" and option <= flags.SECCOMP_SET_MODE_FILTER
