@@ -30,12 +30,7 @@ def run(arguments: List[str]) -> int:
     parser.add_argument("-o", "--output", metavar="FILE", help="the file to write; standard output when left out")
     parser.add_argument("journal", metavar="JOURNAL", nargs="?", help="a journal file")
     options = parser.parse_args(arguments)
-    path = options.journal
-    if path is None:
-        kept = store.journals()
-        if not kept:
-            raise UsageError(store.NOTHING_KEPT)
-        path = kept[0]
+    path = options.journal or store.last_journal()
     store.open_journal(path).close()
     if options.output is None or options.output == "-":
         write_file(path, sys.stdout.buffer, "standard output", sys.stderr)

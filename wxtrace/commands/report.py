@@ -12,7 +12,7 @@ from typing import Dict, List, Tuple
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.wording import ENDINGS, call_text, memory_text, plural, result_text
-from wxtrace.errors import RecordError, UsageError
+from wxtrace.errors import RecordError
 from wxtrace.model.event import FAKED, REFUSED, Amendment, Event
 from wxtrace.model.story import Story, signal_name
 from wxtrace.printable import printable
@@ -35,12 +35,7 @@ def run(arguments: List[str]) -> int:
     parser.add_argument("--redact", action="store_true", help="leave out user names, home folders and the host name")
     parser.add_argument("journal", metavar="JOURNAL", nargs="?", help="a journal file")
     options: argparse.Namespace = parser.parse_args(arguments)
-    path = options.journal
-    if path is None:
-        kept = store.journals()
-        if not kept:
-            raise UsageError(store.NOTHING_KEPT)
-        path = kept[0]
+    path = options.journal or store.last_journal()
     with store.open_journal(path) as file:
         report = _Report(options.format == "markdown", options.redact)
         text = report.tell(JournalReader(file, printable(path)))

@@ -12,7 +12,7 @@ from typing import BinaryIO, List, NamedTuple, Optional
 
 from wxtrace.errors import RecordError
 
-__all__ = ["NewJournal", "create", "journals", "open_journal", "state_folder"]
+__all__ = ["NewJournal", "create", "journals", "last_journal", "open_journal", "state_folder"]
 
 KEPT, KEPT_BYTES = 10, 2 << 30
 """Journals of finished runs, and what they may take together; older ones are removed when a new run starts."""
@@ -75,6 +75,14 @@ def journals() -> List[str]:
     except OSError:
         return []
     return [os.path.join(folder, name) for name in sorted(names, key=_age_key, reverse=True)]
+
+
+def last_journal() -> str:
+    """The newest kept journal. Raises RecordError when none is kept."""
+    kept = journals()
+    if not kept:
+        raise RecordError(NOTHING_KEPT)
+    return kept[0]
 
 
 def open_journal(path: str) -> BinaryIO:
