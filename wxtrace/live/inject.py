@@ -50,13 +50,14 @@ def _next_stop(tid: int) -> int:
     """
     ptrace.request(ptrace.PTRACE_SYSCALL, tid)
     while True:
-        state = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG | ptrace.WALL)
-        if state is None and not is_dead(tid):
-            time.sleep(_PAUSE)
-        elif state is None or state.si_code != os.CLD_TRAPPED:
+        # One call that takes a stop and only a stop: between looking and taking a kill would put a death in its place.
+        stop = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | ptrace.WALL)
+        if stop is not None:
+            return stop.si_status << 8 | 0x7F
+        ended = os.waitid(os.P_PID, tid, os.WEXITED | os.WNOWAIT | os.WNOHANG | ptrace.WALL)
+        if ended is not None or is_dead(tid):
             raise ptrace.TaskGone(tid)
-        else:
-            return os.waitpid(tid, ptrace.WALL)[1]
+        time.sleep(_PAUSE)
 
 
 def _run_to_exit(tid: int) -> Optional[int]:
