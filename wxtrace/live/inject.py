@@ -54,8 +54,9 @@ def _next_stop(tid: int) -> int:
         stop = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | ptrace.WALL)
         if stop is not None:
             return stop.si_status << 8 | 0x7F
-        ended = os.waitid(os.P_PID, tid, os.WEXITED | os.WNOWAIT | os.WNOHANG | ptrace.WALL)
-        if ended is not None or is_dead(tid):
+        # Of a tracee this tells stops as well (kernel/exit.c: wait_task_stopped asks no flag of a tracer).
+        state = os.waitid(os.P_PID, tid, os.WEXITED | os.WNOWAIT | os.WNOHANG | ptrace.WALL)
+        if is_dead(tid) if state is None else state.si_code != os.CLD_TRAPPED:
             raise ptrace.TaskGone(tid)
         time.sleep(_PAUSE)
 
