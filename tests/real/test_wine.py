@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, List, NamedTuple
 
 import pytest
 
@@ -18,21 +18,54 @@ _LENGTH = "200704"
 """Bytes of the tool's code buffer: a length that hardly anybody else in a Wine process asks for."""
 
 
-@pytest.fixture(scope="module")
-def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dict[str, str]]:
-    """A prefix of its own, with a server that is stopped at the end."""
-    for tool in ("wine", "x86_64-w64-mingw32-gcc"):
+class Wine(NamedTuple):
+    """How to run our tool, and in which environment."""
+
+    tool: List[str]
+    environment: Dict[str, str]
+
+
+@pytest.fixture(scope="module", params=["64-bit", "32-bit"])
+def wine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
+    """A prefix of its own, with a server that is stopped at the end.
+
+    32-bit Wine stands in a root of its own (.ci/wine32-root), as its packages rarely fit beside the host's.
+    """
+    narrow = request.param == "32-bit"
+    folder = tmp_path_factory.mktemp("wine")
+    compiler = "i686-w64-mingw32-gcc" if narrow else "x86_64-w64-mingw32-gcc"
+    needed = [compiler] if narrow else [compiler, "wine"]
+    for tool in needed:
         if shutil.which(tool) is None:
             pytest.skip("%s is not installed" % tool)
-    folder = tmp_path_factory.mktemp("wine")
-    environment = {**os.environ, "WINEPREFIX": str(folder / "prefix"), "WINEDEBUG": "-all"}
-    environment.pop("DISPLAY", None)
+    home, into = folder, []
+    if narrow:
+        root = Path(os.environ.get("WXTRACE_WINE32_ROOT", "/nonexistent"))
+        if not (root / ".complete").exists():
+            pytest.skip("WXTRACE_WINE32_ROOT names no root with 32-bit Wine")
+        into = ["chroot", str(root)]
+        home = Path("/", folder.name)
+        (root / folder.name).mkdir()
     (folder / "mytool.c").write_text(WINE_TOOL)
-    subprocess.run(["x86_64-w64-mingw32-gcc", "-O1", "-o", "mytool.exe", "mytool.c"], cwd=folder, check=True)
-    subprocess.run(["wineboot", "-i"], env=environment, check=True, capture_output=True)
-    subprocess.run(["wineserver", "-w"], env=environment, check=False)
-    yield {**environment, "TOOL": str(folder / "mytool.exe")}
-    subprocess.run(["wineserver", "-k"], env=environment, check=False)
+    inside = root / folder.name if narrow else folder
+    subprocess.run([compiler, "-O1", "-o", str(inside / "mytool.exe"), "mytool.c"], cwd=folder, check=True)
+    environment = {**os.environ, "HOME": str(home), "WINEPREFIX": str(home / "prefix"), "WINEDEBUG": "-all"}
+    environment["WINEARCH"] = "win32" if narrow else "win64"
+    environment.pop("DISPLAY", None)
+    mounts = [root / "proc", root / "dev"] if narrow else []
+    try:
+        if narrow:
+            subprocess.run(["mount", "-t", "proc", "proc", str(root / "proc")], check=True)
+            subprocess.run(["mount", "--bind", "/dev", str(root / "dev")], check=True)
+        subprocess.run([*into, "wineboot", "-i"], env=environment, check=True, capture_output=True)
+        subprocess.run([*into, "wineserver", "-w"], env=environment, check=False)
+        yield Wine([*into, "wine", str(home / "mytool.exe")], environment)
+        subprocess.run([*into, "wineserver", "-k"], env=environment, check=False)
+    finally:
+        for mount in mounts:
+            subprocess.run(["umount", "-l", str(mount)], check=False)
+        if narrow:
+            shutil.rmtree(inside, ignore_errors=True)
 
 
 def _refused_in_tool(run: Any) -> Any:
@@ -40,9 +73,9 @@ def _refused_in_tool(run: Any) -> Any:
     return [event for event in run.refused() if event["proc"] == tool["proc"]]
 
 
-def test_healthy_wine_raises_no_alarm_and_keeps_its_output(wine: Dict[str, str], trace: Any) -> None:
-    alone = subprocess.run(["wine", wine["TOOL"]], env=wine, capture_output=True, text=True)
-    run = trace("wine", wine["TOOL"], env=wine)
+def test_healthy_wine_raises_no_alarm_and_keeps_its_output(wine: Wine, trace: Any) -> None:
+    alone = subprocess.run(wine.tool, env=wine.environment, capture_output=True, text=True)
+    run = trace(*wine.tool, env=wine.environment)
     assert (run.status, run.stdout) == (0, alone.stdout)
     assert alone.returncode == 0
     assert run.refused() == []
@@ -50,8 +83,8 @@ def test_healthy_wine_raises_no_alarm_and_keeps_its_output(wine: Dict[str, str],
     assert "mytool.exe" in {process["name"] for process in run.timeline["processes"]}
 
 
-def test_refused_flip_is_named_in_the_windows_process(wine: Dict[str, str], trace: Any, examples: Path) -> None:
-    run = trace(examples / "refuse_length", _LENGTH, "13", "wine", wine["TOOL"], env=wine)
+def test_refused_flip_is_named_in_the_windows_process(wine: Wine, trace: Any, examples: Path) -> None:
+    run = trace(examples / "refuse_length", _LENGTH, "13", *wine.tool, env=wine.environment)
     refused = _refused_in_tool(run)
     assert run.status == 3
     assert [event["call"] for event in refused] == ["mprotect"]
@@ -61,8 +94,8 @@ def test_refused_flip_is_named_in_the_windows_process(wine: Dict[str, str], trac
     assert run.timeline["events"][made_by - 1]["call"] == "mmap"
 
 
-def test_unchecked_flip_and_the_crash_name_each_other(wine: Dict[str, str], trace: Any, examples: Path) -> None:
-    run = trace(examples / "refuse_length", _LENGTH, "13", "wine", wine["TOOL"], "unchecked", env=wine)
+def test_unchecked_flip_and_the_crash_name_each_other(wine: Wine, trace: Any, examples: Path) -> None:
+    run = trace(examples / "refuse_length", _LENGTH, "13", *wine.tool, "unchecked", env=wine.environment)
     refused = _refused_in_tool(run)
     fault = next(event for event in run.events("fault") if event["n"] in refused[0]["diagnosis"]["related"])
     assert refused[0]["n"] in fault["diagnosis"]["related"]
@@ -70,8 +103,8 @@ def test_unchecked_flip_and_the_crash_name_each_other(wine: Dict[str, str], trac
     assert refused[0]["diagnosis"]["aftermath"] == "crashed"
 
 
-def test_wine_under_mdwe_is_refused_its_images(wine: Dict[str, str], trace: Any, examples: Path) -> None:
-    run = trace(examples / "mdwe", "wine", wine["TOOL"], env=wine)
+def test_wine_under_mdwe_is_refused_its_images(wine: Wine, trace: Any, examples: Path) -> None:
+    run = trace(examples / "mdwe", *wine.tool, env=wine.environment)
     assert run.status == 13
     assert set(run.causes()) == {"mdwe"}
     assert {event["call"] for event in run.refused()} == {"mmap"}
