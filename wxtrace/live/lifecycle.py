@@ -10,12 +10,13 @@ from typing import Any, Callable, Dict, List, Optional
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.proctext import Stat, parse_stat
 from wxtrace.live import ptrace
+from wxtrace.live.privileges import lost_rights
 from wxtrace.live.procfs import read_link, read_memory, read_proc, share_memory, thread_group
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Space, Task
 from wxtrace.live.traced import name_of
 from wxtrace.model.abi import ABI_NAMES, I386, X86_64
-from wxtrace.model.facts import Image, ModeChanged, Seeded, TaskExited, TaskStarted
+from wxtrace.model.facts import Image, ModeChanged, Note, Seeded, TaskExited, TaskStarted
 
 __all__ = ["Lifecycle"]
 
@@ -119,6 +120,16 @@ class Lifecycle:
             self._leave_space(task)
             task.space = self.new_space()
             task.space.users = 1
+            why = lost_rights(task.tid)
+            if why is not None:
+                name = read_link(task.tid, "exe").rpartition("/")[2]
+                self._recorder.fact(
+                    Note(
+                        "privileges",
+                        "%s[%d]: %s; trace it as root to see it as it is" % (name, task.pid, why),
+                        task.tid,
+                    )
+                )
         else:
             # The first program of the run: what was mapped before it was ours.
             task.space.close()
