@@ -11,11 +11,12 @@ import struct
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmaps import MapLine
 
-__all__ = ["PROCMAP_QUERY", "QUERY_SIZE", "decode_answer", "encode_query"]
+__all__ = ["PROCMAP_QUERY", "QUERY_SIZE", "VMA_EXECUTABLE", "decode_answer", "encode_query"]
 
 PROCMAP_QUERY = 0xC0686611
 """_IOWR(PROCFS_IOCTL_MAGIC 'f', 17, struct procmap_query)"""
 COVERING_OR_NEXT_VMA = 0x10
+VMA_EXECUTABLE = 0x04
 
 # size, query_flags, query_addr, vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode,
 # dev_major, dev_minor, vma_name_size, build_id_size, vma_name_addr, build_id_addr
@@ -29,9 +30,10 @@ _PERMS = tuple(
 )
 
 
-def encode_query(address: int, name_buffer: int, name_size: int) -> bytes:
-    """Ask for the mapping that covers `address`, or else the next one above it."""
-    return _LAYOUT.pack(QUERY_SIZE, COVERING_OR_NEXT_VMA, address, 0, 0, 0, 0, 0, 0, 0, 0, name_size, 0, name_buffer, 0)
+def encode_query(address: int, name_buffer: int, name_size: int, only: int = 0) -> bytes:
+    """Ask for the mapping that covers `address`, or else the next one above it, among those of the kind `only`."""
+    flags = COVERING_OR_NEXT_VMA | only
+    return _LAYOUT.pack(QUERY_SIZE, flags, address, 0, 0, 0, 0, 0, 0, 0, 0, name_size, 0, name_buffer, 0)
 
 
 def decode_answer(data: bytes, name: bytes) -> MapLine:
