@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Tests side by side; most of their time they wait for a traced program.
+JOBS ?= 3
 
-.PHONY: demo test test-programs check lint clean
+.PHONY: demo test test-programs check lint screenshot clean
 
 demo: $(VENV)/.installed
 	@$(MAKE) -s -C examples
@@ -12,7 +14,8 @@ demo: $(VENV)/.installed
 	status=$$?; echo "(the program's exit status was $$status: 128 + SIGSEGV)"
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -m "not programs and not wine"
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not programs and not wine and not alone"
+	$(BIN)/pytest -q -m alone
 
 # Real programs (node, java, chromium, Wine, …); what is not installed is skipped, and named.
 test-programs: $(VENV)/.dev
@@ -25,8 +28,13 @@ lint: $(VENV)/.dev
 
 check: lint test
 
+# The picture in the README.
+screenshot: $(VENV)/.dev
+	@$(MAKE) -s -C examples
+	$(BIN)/python docs/screenshot.py
+
 # Installed regularly, not in place: mypy cannot see the mapped wxtrace.decoders of an editable install.
-$(VENV)/.installed: pyproject.toml $(shell find wxtrace decoders -name '*.py' -o -name '*.json')
+$(VENV)/.installed: pyproject.toml $(shell find wxtrace decoders tui -name '*.py' -o -name '*.json' -o -name '*.tcss')
 	@echo "installing into $(VENV) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@rm -rf build

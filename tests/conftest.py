@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 import pytest
+from cases import Family, printed_cases
+from hypothesis import HealthCheck, settings
 from jsonschema import Draft202012Validator
 
+from wxtrace.live.bpf_programs import security_programs
 from wxtrace.record.timeline import schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "tests" / "programs"
 WXTRACE = Path(sys.executable).with_name("wxtrace")
+# A busy machine is slow, and that is no fault of the code.
+settings.register_profile("wxtrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("wxtrace")
 _VALIDATOR = Draft202012Validator(json.loads(schema_text()))
 
 
@@ -52,6 +58,8 @@ class Run:
         """`proved`, but where a security module is asked before the kernel's own rules, no more than `consistent`."""
         host = self.timeline["host"]
         modules = {"apparmor", "smack", "ipe", "ima", "bpf"} & set(host["lsm"])
+        if security_programs() == {}:
+            modules.discard("bpf")
         enforcing = host["selinux"] is not None and host["selinux"]["enforcing"]
         return "consistent" if modules or enforcing else "proved"
 
@@ -137,3 +145,25 @@ def trace(tmp_path: Path, environment: Dict[str, str]) -> Trace:
         return Run(done.returncode, done.stdout, done.stderr, timeline)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def family(program: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Family]:
+    """Run every case of tests/programs/NAME.c under wxtrace, once a session, and hold the map against /proc."""
+    known: Dict[str, Family] = {}
+
+    def take(name: str) -> Family:
+        if name not in known:
+            folder = tmp_path_factory.mktemp(name)
+            out = folder / "timeline.json"
+            line = [str(WXTRACE), "--verify", "-o", str(out), "--", str(program(name)), "all"]
+            env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "NO_COLOR": "1"}
+            done = subprocess.run(line, env=env, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            timeline = json.loads(out.read_text())
+            assert_valid(timeline)
+            run = Run(done.returncode, done.stdout, done.stderr, timeline)
+            assert (run.status, run.mismatches) == (0, 0), run.stderr
+            known[name] = Family(run, printed_cases(run.stdout))
+        return known[name]
+
+    return take

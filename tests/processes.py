@@ -14,6 +14,19 @@ from types import TracebackType
 from typing import Any, Callable, Dict, List, Optional, Type
 
 WXTRACE = Path(sys.executable).with_name("wxtrace")
+AS_NOBODY = """
+import ctypes, os, pkgutil, sys
+import wxtrace.__main__, _strptime, encodings.ascii
+for module in pkgutil.walk_packages(wxtrace.__path__, "wxtrace."):
+    if "tui" not in module.name:
+        __import__(module.name)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
+sys.exit(wxtrace.__main__.main(sys.argv[1:]))
+"""
+"""wxtrace run by a user without rights, who may not be able to read this interpreter: all is imported first."""
 DEADLINE = 20.0
 """Seconds after which whatever was waited for counts as missing."""
 

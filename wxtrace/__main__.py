@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import List, Optional
@@ -29,6 +30,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
         return 141
     except OSError as error:
         return cli.report(WxtraceError("output cannot be written: %s" % error.strerror))
+    finally:
+        # The interpreter would look through all that is left for garbage, and then end anyway.
+        gc.freeze()
 
 
 def _occupy_closed_streams() -> None:

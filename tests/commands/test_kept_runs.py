@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import stat
+import tempfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 import pytest
 from conftest import assert_valid
@@ -163,3 +165,38 @@ def test_a_run_needs_no_state_folder(environment: Environment, tmp_path: Path, p
 
     assert done.returncode == 3
     assert not list(tmp_path.glob("*.journal")) and not (tmp_path / "relative").exists()
+
+
+@pytest.fixture
+def nobodys(tmp_path: Path) -> Iterator[Dict[str, str]]:
+    """The environment of root by `sudo`, called by nobody, who has a state folder."""
+    # Where nobody may go, unlike pytest's own folders.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        state = os.path.join(folder, "state")
+        os.mkdir(state)
+        user = pwd.getpwnam("nobody")
+        os.chown(state, user.pw_uid, user.pw_gid)
+        yield {**os.environ, "XDG_STATE_HOME": state, "SUDO_UID": str(user.pw_uid), "NO_COLOR": "1"}
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root by sudo")
+def test_under_sudo_a_run_belongs_to_who_called_it(nobodys: Environment) -> None:
+    assert run_wxtrace(nobodys, "--", "true").returncode == 0
+
+    (path,) = journals(nobodys)
+    found = path.stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (int(nobodys["SUDO_UID"]), 0o600)
+    assert path.parent.stat().st_uid == int(nobodys["SUDO_UID"])
+    assert str(path) in run_wxtrace(nobodys, "runs").stdout
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root by sudo")
+def test_root_by_sudo_follows_no_link_of_who_called_it(nobodys: Environment, tmp_path: Path) -> None:
+    os.symlink(tmp_path, folder(nobodys))
+    done = run_wxtrace(nobodys, "--", "true")
+
+    assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
+    assert "this run was not kept" in done.stderr

@@ -9,24 +9,11 @@ from pathlib import Path
 from typing import Dict, List
 
 import pytest
-from processes import WXTRACE, run_wxtrace
+from processes import AS_NOBODY, WXTRACE, run_wxtrace
 
 pytestmark = pytest.mark.trace
 
 Environment = Dict[str, str]
-WITHOUT_PTRACE = """
-import ctypes, os, pkgutil, sys
-import wxtrace.__main__, _strptime, encodings.ascii
-for module in pkgutil.walk_packages(wxtrace.__path__, "wxtrace."):
-    if "tui" not in module.name:
-        __import__(module.name)
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
-sys.exit(wxtrace.__main__.main(sys.argv[1:]))
-"""
-"""Nobody may not be able to read this interpreter, so all is imported first."""
 LYING_KERNEL = """
 import sys
 import wxtrace.live.verify as verify
@@ -208,7 +195,7 @@ def test_names_the_tracer_of_a_process_that_is_traced_already(environment: Envir
 def test_says_who_may_trace_a_process_of_another_user(environment: Environment) -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as other:
         done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_PTRACE, "-p", str(other.pid)],
+            [sys.executable, "-c", AS_NOBODY, "-p", str(other.pid)],
             env=environment,
             capture_output=True,
             text=True,
@@ -225,7 +212,7 @@ def test_says_who_may_trace_a_process_of_another_user(environment: Environment) 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_runs_for_a_user_whose_state_folder_cannot_be_written(environment: Environment) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PTRACE, "--", "sh", "-c", "exit 3"],
+        [sys.executable, "-c", AS_NOBODY, "--", "sh", "-c", "exit 3"],
         env={**environment, "XDG_STATE_HOME": "/proc"},
         capture_output=True,
         text=True,

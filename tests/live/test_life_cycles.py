@@ -143,7 +143,7 @@ def test_a_daemon_goes_on_undisturbed(environment: Dict[str, str], program: Prog
     (daemon,) = tracees(tracer)
 
     assert job.returncode == 0
-    assert "1 process goes on, traced quietly until they end: " in words and "[%d]" % daemon in words
+    assert "1 process goes on, traced quietly until it ends: " in words and "[%d]" % daemon in words
     marker.unlink()
     until(lambda: state(tracer) in ("", "Z"), "the tracer stayed behind")
     exported = run_wxtrace(environment, "export").stdout

@@ -11,27 +11,13 @@ from pathlib import Path
 from typing import Dict, Iterator
 
 import pytest
-from processes import WXTRACE
+from processes import AS_NOBODY, WXTRACE
 
 pytestmark = [
     pytest.mark.trace,
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else"),
 ]
-
-_AS_NOBODY = """
-import ctypes, os, pkgutil, sys
-import wxtrace.__main__, _strptime, encodings.ascii
-for module in pkgutil.walk_packages(wxtrace.__path__, "wxtrace."):
-    if "tui" not in module.name:
-        __import__(module.name)
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
-sys.exit(wxtrace.__main__.main(sys.argv[1:]))
-"""
-"""Nobody may not be able to read this interpreter, so all is imported first."""
 
 
 @pytest.fixture
@@ -52,7 +38,7 @@ def test_a_set_user_id_program_deep_in_the_tree_is_said_to_have_lost_its_rights(
     environment: Dict[str, str], roots_id: Path
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, "--", "sh", "-c", "%s -u; true" % roots_id],
+        [sys.executable, "-c", AS_NOBODY, "--", "sh", "-c", "%s -u; true" % roots_id],
         env={**environment, "XDG_STATE_HOME": "/proc"},
         capture_output=True,
         text=True,

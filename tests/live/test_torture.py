@@ -126,6 +126,7 @@ def test_on_the_short_way_every_failure_is_told(
     [
         "killed-amid-faults",
         "killed-amid-refusals",
+        "killed-amid-thread-execs",
         "orphans-of-a-subreaper",
         "forks-amid-advice",
         "filters-at-once",
@@ -138,5 +139,6 @@ def test_races_are_won(trace: Trace, program: Program, case: str, mode: str) -> 
     run = trace(program("life_races"), case, mode=mode)
 
     assert (run.status, run.mismatches) == (0, 0), run.stderr
+    assert "traced quietly" not in run.stderr
     if case == "births-amid-filters":
         assert "%d refused" % len(run.refused("mprotect")) in run.stdout.splitlines()

@@ -11,7 +11,7 @@ from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
 from wxtrace.model.event import FAILED, PROBE, REFUSED
 from wxtrace.model.facts import Host, Probe
-from wxtrace.model.outcome import outcome_of_failure
+from wxtrace.model.outcome import may_be_refused, outcome_of_failure
 
 EINVAL, ENOMEM, EEXIST, ENOSYS, EPERM, EFAULT, EACCES = 22, 12, 17, 38, 1, 14, 13
 NO_FD = 0xFFFFFFFFFFFFFFFF
@@ -29,9 +29,9 @@ FIXED, PRIVATE = f.MAP_FIXED, 2
         (("madvise", ANON_AT, PAGE, 14), EINVAL, "argument.advice", PROBE),
         (("memfd_create", 0x1000, 0xFFFFFFFF), EINVAL, "memfd.flags", PROBE),
         (("memfd_create", 0x1000, 0), ENOSYS, "unknown", PROBE),
-        (("seccomp", 1, 0, 0), EFAULT, "unknown", PROBE),
+        (("seccomp", 1, 0, 0), EFAULT, "argument.pointer", PROBE),
         (("prctl", 0x53564D41, 0), EINVAL, "unknown", PROBE),
-        (("pkey_alloc", 0, 0), EINVAL, "unknown", PROBE),
+        (("pkey_alloc", 0, 0), EINVAL, "pkey", PROBE),
         (("mseal", ANON_AT, PAGE, 0), ENOSYS, "unknown", PROBE),
         # What could never work.
         (("munmap", 0, 0), EINVAL, "argument.length", FAILED),
@@ -97,6 +97,42 @@ def test_advice_that_a_sandbox_refuses_is_no_alarm() -> None:
     assert outcome_of_failure("seccomp.errno", Request("madvise", ANON_AT, PAGE), "EPERM") == PROBE
 
 
+@pytest.mark.parametrize("name, outcome", [("mprotect", REFUSED), ("mmap", REFUSED), ("mseal", PROBE)])
+def test_enosys_from_a_filter_is_an_alarm_where_every_kernel_has_the_call(name: str, outcome: str) -> None:
+    assert outcome_of_failure("seccomp.errno", Request(name, prot=RX), "ENOSYS") == outcome
+
+
 @pytest.mark.parametrize("prot, outcome", [(RW, PROBE), (RW | 4, REFUSED)])
 def test_asking_for_more_than_there_is(prot: int, outcome: str) -> None:
     assert outcome_of_failure("limit.overcommit", Request("mmap", 0, 1 << 40, prot), "ENOMEM") == outcome
+
+
+@pytest.mark.parametrize(
+    "name, errno, by_filter, may",
+    [
+        ("mprotect", "EACCES", False, True),
+        ("mmap", "ENOMEM", False, True),
+        ("brk", "", False, True),
+        ("mmap", "ENODEV", True, True),
+        ("mprotect", "", True, True),
+        ("madvise", "EPERM", False, True),
+        # What healthy programs do by the hundred must cost nothing.
+        ("mmap", "EEXIST", False, False),
+        ("madvise", "EINVAL", False, False),
+        ("madvise", "EPERM", True, False),
+        ("memfd_create", "EINVAL", False, False),
+        ("prctl", "EINVAL", False, False),
+        ("ptrace", "EPERM", True, False),
+    ],
+)
+def test_what_may_turn_out_an_alarm(name: str, errno: str, by_filter: bool, may: bool) -> None:
+    assert may_be_refused(name, errno, by_filter) is may
+
+
+@pytest.mark.parametrize("cause", ["unknown", "mdwe", "mseal", "seccomp.errno", "limit.data", "selinux.execmem"])
+@pytest.mark.parametrize("errno", ["EACCES", "EPERM", "ENOMEM", "EAGAIN", "EINVAL", "EBUSY"])
+@pytest.mark.parametrize("name", ["mmap", "mprotect", "madvise", "memfd_create", "mremap", "prctl", "shmat"])
+def test_no_alarm_is_ruled_out_beforehand(cause: str, errno: str, name: str) -> None:
+    possible = (name, errno, cause) != ("memfd_create", "EINVAL", cause) and (cause == "mseal") <= (errno == "EPERM")
+    if possible and outcome_of_failure(cause, Request(name, prot=RX), errno) == REFUSED:
+        assert may_be_refused(name, errno, cause.startswith("seccomp"))

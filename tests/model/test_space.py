@@ -404,6 +404,16 @@ def test_a_piece_a_page_does_not_stay(space: AddressSpace, regions: Regions) -> 
     assert len(space) < 2000
 
 
+def test_what_compaction_joins_was_earlier_what_either_was(space: AddressSpace, regions: Regions) -> None:
+    add(space, regions, 0, 4000)
+    for page in range(1, 4000, 2):
+        space.protect(at(page), at(page + 1), RX)
+        space.protect(at(page), at(page + 1), RW)
+    joined = space.at(at(0))
+    assert joined is not None and joined.end - joined.start > at(1) - at(0)
+    assert joined.earlier == RW | RX
+
+
 def test_compaction_joins_only_what_differs_in_nothing(space: AddressSpace, regions: Regions) -> None:
     """Alternating protections, seals, advice and regions over thousands of pages all stay where they are."""
     for page in range(3000):

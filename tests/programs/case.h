@@ -1,6 +1,6 @@
 /*
  * What the programs named cause_*.c share. Each takes the name of one case, sets it up, makes one call and prints
- * the errno of that call (0 when it was granted). It ends with
+ * the errno of that call (0 when it was granted); the name "all" stands for every case. It ends with
  *   0   the call was granted
  *   1   the call was refused
  *   2   the case could not be set up, or is not known
@@ -17,7 +17,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef SYS_mseal
@@ -103,22 +106,90 @@ static inline void seal(void *start, size_t length)
 	need(syscall(SYS_mseal, start, length, 0) == 0, "a seal");
 }
 
+static inline void limit(int what, unsigned long bytes)
+{
+	struct rlimit both;
+
+	need(getrlimit(what, &both) == 0, "a limit");
+	both.rlim_cur = bytes;
+	need(setrlimit(what, &both) == 0, "a limit");
+}
+
+/* From root to nobody: without capabilities, as most programs run. */
+static inline void be_nobody(void)
+{
+	if (geteuid() == 0)
+		need(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0, "another user");
+}
+
+static inline int segment(size_t length, int mode)
+{
+	int id = shmget(IPC_PRIVATE, length, mode);
+
+	need(id != -1, "a shared memory segment");
+	return id;
+}
+
+/* Attach and have the segment go with its last user, whatever came of it. */
+static inline void *attach(int id, const void *at, int flags)
+{
+	void *memory = shmat(id, at, flags);
+	int why = errno;
+
+	shmctl(id, IPC_RMID, NULL);
+	errno = why;
+	return memory;
+}
+
 static inline void refuse_exec_gain(void)
 {
 	need(prctl(PR_SET_MDWE, 1, 0, 0, 0) == 0, "MDWE");
 }
 
+static inline long take(const struct attempt *attempt)
+{
+	long answer;
+
+	errno = 0;
+	answer = attempt->make();
+	return answer == -1 ? errno : 0;
+}
+
+/* Every case in a process of its own, so that none is in the way of the next: "NAME PID ERRNO" a line. */
+static inline int run_all(const struct attempt *attempts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int status;
+		pid_t child = fork();
+
+		need(child != -1, "a child");
+		if (child == 0) {
+			long answer = take(&attempts[i]);
+
+			printf("%s %d %ld\n", attempts[i].name, getpid(), answer);
+			fflush(stdout);
+			_exit(answer != 0);
+		}
+		need(waitpid(child, &status, 0) == child, "the end of a child");
+		if (!WIFEXITED(status) || WEXITSTATUS(status) > 1)
+			printf("%s %d failed\n", attempts[i].name, child);
+		fflush(stdout);
+	}
+	return 0;
+}
+
 static inline int run_case(const struct attempt *attempts, size_t count, int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], "all") == 0)
+		return run_all(attempts, count);
 	for (size_t i = 0; i < count; i++) {
 		long answer;
 
 		if (argc < 2 || strcmp(attempts[i].name, argv[1]) != 0)
 			continue;
-		errno = 0;
-		answer = attempts[i].make();
-		printf("%d\n", answer == -1 ? errno : 0);
-		return answer == -1;
+		answer = take(&attempts[i]);
+		printf("%ld\n", answer);
+		return answer != 0;
 	}
 	fprintf(stderr, "no case called %s\n", argc < 2 ? "nothing" : argv[1]);
 	return 2;

@@ -54,6 +54,72 @@ static long low_mremap(void)
 	return (long)syscall(SYS_mremap, page, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, NULL);
 }
 
+static long unmapped_madvise(void) { return madvise(with_hole(3, 1), 3 * PAGE, MADV_DONTNEED); }
+
+static long segment_occupied(void)
+{
+	return (long)attach(segment(PAGE, 0600), map(PAGE, R), 0);
+}
+
+/* More than half of all addresses, twice. */
+static long no_gap(void)
+{
+	map(1UL << 46, PROT_NONE);
+	return mmap_call(NULL, 1UL << 46, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+}
+
+static long no_low_gap(void)
+{
+	return mmap_call(NULL, 2UL << 30, PROT_NONE, ANON | MAP_NORESERVE | MAP_32BIT, -1, 0);
+}
+
+static long beyond_the_end(void) { return mmap_call((void *)((1UL << 47) - PAGE), 2 * PAGE, R, ANON | MAP_FIXED, -1, 0); }
+
+static long in_the_way(void)
+{
+	char *pages = map(2 * PAGE, RW);
+
+	return (long)mremap(pages, PAGE, 2 * PAGE, 0);
+}
+
+static long across(void)
+{
+	char *pages = map(2 * PAGE, RW);
+
+	need(mprotect(pages, PAGE, R) == 0, "two mappings");
+	return (long)mremap(pages, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE);
+}
+
+static char *special(const char *name)
+{
+	char line[256];
+	unsigned long start = 0;
+	FILE *maps = fopen("/proc/self/maps", "r");
+
+	need(maps != NULL, "/proc/self/maps");
+	while (!start && fgets(line, sizeof(line), maps))
+		if (strstr(line, name))
+			start = strtoul(line, NULL, 16);
+	need(start != 0, name);
+	return (char *)start;
+}
+
+static long vvar_writable(void) { return mprotect(special("[vvar]"), PAGE, RW); }
+static long vdso_in_part(void) { return mprotect(special("[vdso]"), PAGE, R); }
+static long vdso_unmapped_in_part(void) { return munmap(special("[vdso]"), PAGE); }
+static long vdso_grown(void) { return (long)mremap(special("[vdso]"), 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE); }
+
+static long vsyscall_protected(void) { return mprotect((void *)0xffffffffff600000UL, PAGE, R); }
+static long vdso_left_behind(void) { return syscall(SYS_mremap, special("[vdso]"), 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | 4, 0); }
+
+static long above_the_heap(void)
+{
+	unsigned long now = (syscall(SYS_brk, 0) + PAGE - 1) & -PAGE;
+
+	need(mmap((void *)(now + 2 * PAGE), PAGE, R, ANON | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED, "a neighbour");
+	return syscall(SYS_brk, now + 4 * PAGE) == (long)(now + 4 * PAGE) ? 0 : -1;
+}
+
 static const struct attempt attempts[] = {
 	{"unmapped-start", unmapped_start},
 	{"unmapped-middle", unmapped_middle},
@@ -64,6 +130,20 @@ static const struct attempt attempts[] = {
 	{"low-mmap", low_mmap},
 	{"low-noreplace", low_noreplace},
 	{"low-mremap", low_mremap},
+	{"unmapped-madvise", unmapped_madvise},
+	{"segment-occupied", segment_occupied},
+	{"no-gap", no_gap},
+	{"no-low-gap", no_low_gap},
+	{"beyond-the-end", beyond_the_end},
+	{"in-the-way", in_the_way},
+	{"across", across},
+	{"vvar-writable", vvar_writable},
+	{"vdso-in-part", vdso_in_part},
+	{"vdso-unmapped-in-part", vdso_unmapped_in_part},
+	{"vdso-grown", vdso_grown},
+	{"vsyscall", vsyscall_protected},
+	{"vdso-left-behind", vdso_left_behind},
+	{"above-the-heap", above_the_heap},
 };
 
 int main(int argc, char **argv)

@@ -25,7 +25,49 @@ static long mprotect_unknown(void) { return mprotect(map(PAGE, R), PAGE, R | UNK
 static long pkey_unknown(void) { return syscall(SYS_pkey_mprotect, map(PAGE, R), PAGE, R | UNKNOWN_PROT, -1); }
 static long both_directions(void) { return mprotect(map(PAGE, R), PAGE, RW | PROT_GROWSDOWN | PROT_GROWSUP); }
 static long does_not_grow(void) { return mprotect(map(PAGE, R), PAGE, RW | PROT_GROWSDOWN); }
-static long advice(void) { return madvise(map(PAGE, R), PAGE, 999); }
+static long shared_grows_down(void) { return mmap_call(NULL, PAGE, R, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0); }
+static long validate(void) { return mmap_call(NULL, PAGE, R, MAP_SHARED_VALIDATE | 0x200000, open_self(), 0); }
+static long munmap_beyond(void) { return munmap(map(PAGE, R), 1UL << 47); }
+static long mremap_beyond(void) { return (long)mremap(map(PAGE, R), PAGE, 1UL << 47, MREMAP_MAYMOVE); }
+static long mremap_copy(void) { return (long)mremap(map(PAGE, RW), 0, PAGE, MREMAP_MAYMOVE); }
+static long mremap_resize(void) { return syscall(SYS_mremap, map(PAGE, RW), PAGE, 2 * PAGE, MREMAP_MAYMOVE | 4, 0); }
+
+static long mremap_overlap(void)
+{
+	char *pages = map(4 * PAGE, RW);
+
+	return syscall(SYS_mremap, pages, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, pages + PAGE);
+}
+
+static long shmat_nothing(void) { return (long)shmat(0x7ffffff0, NULL, 0); }
+static long shmat_negative(void) { return (long)shmat(-1, NULL, 0); }
+static long shmat_alignment(void) { return (long)attach(segment(PAGE, 0600), map(2 * PAGE, R) + 8, 0); }
+static long shmat_remap_nowhere(void) { return (long)attach(segment(PAGE, 0600), NULL, SHM_REMAP); }
+static long shmdt_nothing(void) { return shmdt(map(PAGE, R)); }
+static long shmdt_alignment(void) { return shmdt(map(PAGE, R) + 8); }
+
+static long shmat_mode(void)
+{
+	int id = segment(PAGE, 0), why;
+	void *attached;
+	uid_t owner = geteuid();
+
+	/* Root may do everything; so this needs another effective user. */
+	if (owner == 0)
+		need(seteuid(65534) == 0, "another user");
+	attached = shmat(id, NULL, 0);
+	why = errno;
+	if (owner == 0)
+		need(seteuid(0) == 0, "root again");
+	shmctl(id, IPC_RMID, NULL);
+	errno = why;
+	return (long)attached;
+}
+
+static long remap_prot(void) { return syscall(SYS_remap_file_pages, map(PAGE, R), PAGE, R, 0, 0); }
+static long remap_private(void) { return syscall(SYS_remap_file_pages, map(PAGE, RW), PAGE, 0, 0, 0); }
+static long remap_nothing(void) { return syscall(SYS_remap_file_pages, map(PAGE, RW), 0, 0, 0, 0); }
+static long low_break(void) { return syscall(SYS_brk, PAGE) == PAGE ? 0 : -1; }
 
 static const struct attempt attempts[] = {
 	{"offset-alignment", offset_alignment},
@@ -50,7 +92,24 @@ static const struct attempt attempts[] = {
 	{"pkey-unknown", pkey_unknown},
 	{"both-directions", both_directions},
 	{"does-not-grow", does_not_grow},
-	{"advice", advice},
+	{"shared-grows-down", shared_grows_down},
+	{"validate", validate},
+	{"munmap-beyond", munmap_beyond},
+	{"mremap-beyond", mremap_beyond},
+	{"mremap-copy", mremap_copy},
+	{"mremap-resize", mremap_resize},
+	{"mremap-overlap", mremap_overlap},
+	{"shmat-nothing", shmat_nothing},
+	{"shmat-negative", shmat_negative},
+	{"shmat-alignment", shmat_alignment},
+	{"shmat-remap-nowhere", shmat_remap_nowhere},
+	{"shmat-mode", shmat_mode},
+	{"shmdt-nothing", shmdt_nothing},
+	{"shmdt-alignment", shmdt_alignment},
+	{"remap-prot", remap_prot},
+	{"remap-private", remap_private},
+	{"remap-nothing", remap_nothing},
+	{"low-break", low_break},
 };
 
 int main(int argc, char **argv)

@@ -72,6 +72,28 @@ static long notice_and_go_on(void)
 	return 0;
 }
 
+static long touch_beyond_the_file(void)
+{
+	volatile char *pages = mmap(NULL, 8 * PAGE, R, MAP_SHARED, temporary_file(O_RDWR), 0);
+
+	need(pages != MAP_FAILED, "a mapping longer than its file");
+	return pages[7 * PAGE];
+}
+
+static long touch_a_guard(void)
+{
+	volatile char *page = map(PAGE, RW);
+
+	if (madvise((void *)page, PAGE, 102) != 0)
+		exit(77);
+	return page[0];
+}
+
+static long use_an_impossible_address(void)
+{
+	return *(volatile char *)0x8000000000000000UL;
+}
+
 static const struct attempt attempts[] = {
 	{"write-anyway", write_anyway},
 	{"use-no-memory", use_no_memory},
@@ -79,6 +101,9 @@ static const struct attempt attempts[] = {
 	{"catch-the-fault", catch_the_fault},
 	{"abort-at-once", abort_at_once},
 	{"notice-and-go-on", notice_and_go_on},
+	{"touch-beyond-the-file", touch_beyond_the_file},
+	{"touch-a-guard", touch_a_guard},
+	{"use-an-impossible-address", use_an_impossible_address},
 };
 
 int main(int argc, char **argv)

@@ -1,15 +1,5 @@
 /* Memory beyond a resource limit. brk has no errno: the break stays where it was. */
 #include "case.h"
-#include <sys/resource.h>
-
-static void limit(int what, unsigned long bytes)
-{
-	struct rlimit both = {bytes, RLIM_INFINITY};
-
-	need(getrlimit(what, &both) == 0, "a limit");
-	both.rlim_cur = bytes;
-	need(setrlimit(what, &both) == 0, "a limit");
-}
 
 static long more_heap(void)
 {
@@ -66,6 +56,76 @@ static long space_brk(void)
 	return more_heap();
 }
 
+/* RLIMIT_MEMLOCK binds whoever lacks CAP_IPC_LOCK. */
+static void lock_at_most(unsigned long bytes)
+{
+	be_nobody();
+	limit(RLIMIT_MEMLOCK, bytes);
+}
+
+static long locked_mmap(void)
+{
+	lock_at_most(MIB);
+	return mmap_call(NULL, 4 * MIB, RW, ANON | MAP_LOCKED, -1, 0);
+}
+
+static long locked_not_at_all(void)
+{
+	lock_at_most(0);
+	return mmap_call(NULL, PAGE, RW, ANON | MAP_LOCKED, -1, 0);
+}
+
+static long locked_mremap(void)
+{
+	char *page = map(PAGE, RW);
+
+	lock_at_most(MIB);
+	need(mlock(page, PAGE) == 0, "locked memory");
+	return (long)mremap(page, PAGE, 4 * MIB, MREMAP_MAYMOVE);
+}
+
+static long locked_from_now_on(void)
+{
+	lock_at_most(MIB);
+	need(mlockall(MCL_FUTURE) == 0, "MCL_FUTURE");
+	return mmap_call(NULL, 4 * MIB, RW, ANON, -1, 0);
+}
+
+static long locked_brk(void)
+{
+	unsigned long now = syscall(SYS_brk, 0);
+
+	lock_at_most(MIB);
+	need(mlockall(MCL_FUTURE) == 0, "MCL_FUTURE");
+	now = syscall(SYS_brk, now + PAGE);
+	return syscall(SYS_brk, now + 4 * MIB) == (long)(now + 4 * MIB) ? 0 : -1;
+}
+
+static long no_descriptor(void)
+{
+	limit(RLIMIT_NOFILE, 3);
+	return syscall(SYS_memfd_create, "one more", 0);
+}
+
+static long more_than_memory(void) { return mmap_call(NULL, 1UL << 46, RW, ANON, -1, 0); }
+
+static long more_than_memory_later(void)
+{
+	char *memory = map(1UL << 46, R);
+
+	return mprotect(memory, 1UL << 46, RW);
+}
+
+static long no_huge_pages(void)
+{
+	return mmap_call(NULL, 1UL << 40, RW, ANON | MAP_HUGETLB, -1, 0);
+}
+
+static long no_huge_pages_of_a_size(void)
+{
+	return mmap_call(NULL, 1UL << 40, RW, ANON | MAP_HUGETLB | 30 << 26, -1, 0);
+}
+
 static const struct attempt attempts[] = {
 	{"data-mmap", data_mmap},
 	{"data-mprotect", data_mprotect},
@@ -74,6 +134,16 @@ static const struct attempt attempts[] = {
 	{"space-mmap", space_mmap},
 	{"space-mremap", space_mremap},
 	{"space-brk", space_brk},
+	{"locked-mmap", locked_mmap},
+	{"locked-not-at-all", locked_not_at_all},
+	{"locked-mremap", locked_mremap},
+	{"locked-from-now-on", locked_from_now_on},
+	{"locked-brk", locked_brk},
+	{"no-descriptor", no_descriptor},
+	{"more-than-memory", more_than_memory},
+	{"more-than-memory-later", more_than_memory_later},
+	{"no-huge-pages", no_huge_pages},
+	{"no-huge-pages-of-a-size", no_huge_pages_of_a_size},
 };
 
 int main(int argc, char **argv)

@@ -1,8 +1,6 @@
 /* What MDWE refuses: W and X at once, and X for memory that had none. */
 #include "case.h"
 #include <sys/personality.h>
-#include <sys/shm.h>
-#include <sys/wait.h>
 
 static char *memory(int prot)
 {
@@ -41,16 +39,10 @@ static long implied(void)
 
 static long shared_segment(void)
 {
-	int id = shmget(IPC_PRIVATE, PAGE, 0700), why;
-	void *attached;
+	int id = segment(PAGE, 0700);
 
-	need(id != -1, "a shared memory segment");
 	refuse_exec_gain();
-	attached = shmat(id, NULL, SHM_EXEC);
-	why = errno;
-	shmctl(id, IPC_RMID, NULL);
-	errno = why;
-	return (long)attached;
+	return (long)attach(id, NULL, SHM_EXEC);
 }
 
 /* The child of a fork has its parent's MDWE; its exit status carries the errno. */

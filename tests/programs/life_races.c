@@ -99,6 +99,30 @@ static long killed_amid_refusals(void)
 	return kill_again_and_again(fail_for_ever);
 }
 
+static void *become_itself(void *argument)
+{
+	execl("/proc/self/exe", "life_races", "thread-becomes-itself", NULL);
+	return argument;
+}
+
+static long thread_becomes_itself(void)
+{
+	start(become_itself, NULL);
+	sleep_for_ever(NULL);
+	return 1;
+}
+
+static void exec_for_ever(void)
+{
+	thread_becomes_itself();
+}
+
+/* The thread that calls exec gets another number, and nothing tells of the one it had. */
+static long killed_amid_thread_execs(void)
+{
+	return kill_again_and_again(exec_for_ever);
+}
+
 static void *fork_for_ever(void *argument)
 {
 	for (;;) {
@@ -276,6 +300,8 @@ static long slow_call_among_threads(void)
 static const struct attempt attempts[] = {
 	{"killed-amid-faults", killed_amid_faults},
 	{"killed-amid-refusals", killed_amid_refusals},
+	{"killed-amid-thread-execs", killed_amid_thread_execs},
+	{"thread-becomes-itself", thread_becomes_itself},
 	{"orphans-of-a-subreaper", orphans_of_a_subreaper},
 	{"forks-amid-advice", forks_amid_advice},
 	{"filters-at-once", filters_at_once},

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from wxtrace.decoders.procmaps import MapLine, Vma
 from wxtrace.errors import RecordError
-from wxtrace.model import facts
+from wxtrace.model import facts, objects
 from wxtrace.model.facts import Call, Lost
+from wxtrace.model.frames import Frame
+from wxtrace.model.restrictions import Ancestor, Listener
 from wxtrace.record import journal
 from wxtrace.record.journal import MAGIC, JournalReader, JournalWriter
 
@@ -33,7 +35,7 @@ ONE_OF_EACH: List[Any] = [
     facts.Seeded(4711, 6, 4711, 1, "exec", facts.Image("/srv/jit", ["./jit"], "jit", "x86_64"), [LINE], 1, 2, 0),
     MMAP,
     facts.Mapped(4711, [LINE]),
-    facts.Probe(4711, "jit", vmas=[Vma(LINE, ("rd", "ex"), 0, 0, 0)], descriptor=facts.Descriptor("/srv/jit", 2)),
+    facts.Probe(4711, "jit", vmas=[Vma(LINE, ("rd", "ex"), 0, 0, 0)], descriptor=objects.Descriptor("/srv/jit", 2)),
     facts.Resynced(4711, 1, 0, 4096, [LINE], "mprotect failed"),
     MPROTECT,
     facts.SignalStop(4711, 7, 11, 2, 0x7F31A0000000, None, 1, 2, None, LINE),
@@ -43,6 +45,12 @@ ONE_OF_EACH: List[Any] = [
     facts.Mismatch(4711, 8, "mremap", ["a"], ["b"]),
     facts.Note("seccomp", "inherited filters", 4711),
     facts.Dropped(12),
+    facts.FilterCode(1, "060000000000ff7f"),
+    facts.FilterInstalled(100, 1),
+    facts.FiltersSeen(100, [1], "", [Ancestor(1, "systemd", 0)], "/system.slice/jit.service", [Listener(7, "runc")]),
+    facts.Unloading(4711, objects.Library("/srv/lib.so", None, True), "2.41"),
+    facts.StackSampled(4711, 1_000),
+    facts.StackRead(4711, 1_000, [Frame("/opt/caf\udce9/lib", 0x11F0, "jit_compile"), Frame("[anon]", 16)]),
     facts.TaskExited(4711, 9, signal=11),
     Lost("disk full"),
     facts.RunEnded(10),

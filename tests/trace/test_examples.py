@@ -72,6 +72,22 @@ ASKS: Dict[str, Tuple[str, ...]] = {
 }
 # What no rule for W^X has anything against.
 DUAL = ("jit_file_dual", "jit_memfd_dual", "nested_trampoline")
+# How memory became executable, of what every program has nothing, where everything was granted.
+ORIGINS: Dict[str, str] = {
+    "jit_memalign_small": "executable-heap",
+    "jit_memalign_large": "written-then-executable",
+    "jit_anon": "written-then-executable",
+    "jit_unchecked": "written-then-executable",
+    "jit_dev_zero": "written-then-executable",
+    "jit_file_cow": "written-then-executable",
+    "jit_file_dual": "dual-mapping",
+    "jit_memfd_dual": "dual-mapping",
+    "jit_rwx": "rwx",
+    "stack_exec": "executable-stack",
+    "dlopen_execstack": "executable-stack",
+    "dlopen_textrel": "rwx",
+    "nested_trampoline": "executable-stack",
+}
 CRASHED = {"aftermath": "crashed"}
 MSEAL_CALLS = (
     ("munmap", "anon"),
@@ -170,6 +186,11 @@ def found_in(run: Run) -> List[Dict[str, Any]]:
     ]
 
 
+def origins_in(run: Run) -> List[str]:
+    words = [region["exec_origin"] for region in run.timeline["regions"]]
+    return [word for word in words if word not in (None, "file", "special")]
+
+
 def check(run: Run, case: Case) -> None:
     """Status, alarms, fault and map, all at once: one run is what a table row is about."""
     expected = [
@@ -184,6 +205,8 @@ def check(run: Run, case: Case) -> None:
     for fault in faults:
         assert fault["diagnosis"]["related"] == ([events[0]["n"]] if case.linked else [])
         assert not case.linked or fault["n"] in events[0]["diagnosis"]["related"]
+    expected = ORIGINS.get(case.command.split()[-1]) if case.status == 0 else None
+    assert origins_in(run) == ([expected] if expected is not None else [])
     assert run.mismatches == 0
     assert run.timeline["summary"]["verify"]["checked"] > 0
 
@@ -227,6 +250,7 @@ def test_noexec_mount(trace: Trace, examples: Path, tmp_path: Path, mode: str) -
     check(run, Case("noexec_mount", 1, alarms))
 
 
+@pytest.mark.timeout(300)
 def test_map_count(trace: Trace, examples: Path) -> None:
     run = trace(examples / "map_count")
     if run.status == NOT_HERE:
@@ -251,6 +275,13 @@ def test_a_libffi_closure_finds_another_way(trace: Trace, examples: Path, mode: 
     assert (plain.status, run.status) == (0, 0)
     assert plain.refused() == []
     assert run.stdout == plain.stdout and "sorted: 10 20 30 40 50" in run.stdout
+    if asks:
+        # The way that works is a memfd or a file in /tmp, as libffi was built.
+        assert origins_in(plain) == ["rwx"] and origins_in(run) == ["dual-mapping"]
+        assert "2nd way to get executable memory worked" in run.stderr
+        [refused] = run.refused()
+        rungs = [rung["cause"] for rung in refused["diagnosis"]["ladder"]]
+        assert rungs == ["mdwe", None]
     # A libffi with static trampolines never asks.
     alarm = replace(mdwe("mmap", "anon"), confidence=run.sure_at_mmap, aftermath="recovered")
     assert [alarm_of(event) for event in run.refused()] == [alarm] * bool(asks)

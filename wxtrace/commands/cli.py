@@ -17,6 +17,7 @@ from wxtrace.errors import UsageError, WxtraceError
 __all__ = ["report", "run"]
 
 _COMMANDS: Dict[str, Tuple[str, str]] = {
+    "causes": ("wxtrace.commands.causes", "list the causes that can be named, or explain one"),
     "export": ("wxtrace.commands.export", "write the timeline of a kept run as JSON"),
     "report": ("wxtrace.commands.report", "tell a kept run as text for a bug tracker"),
     "runs": ("wxtrace.commands.runs", "list the kept runs"),
@@ -24,20 +25,22 @@ _COMMANDS: Dict[str, Tuple[str, str]] = {
 }
 
 _DESCRIPTION = """\
-Run a program and show the exact memory-protection call that was refused: on which memory, where that memory came
-from, who refused it, the proof, and the smallest fix.
+Run a program and show the exact memory-protection call that was refused: on
+which memory, where that memory came from, who refused it, the proof, and the
+smallest fix.
 
-  wxtrace -- wine mytool.exe            run it, explain every refused call
-  wxtrace -o run.json -- ./jit          the same, and write the timeline for a bug report
-  wxtrace -p 4242                       attach to a running program; Ctrl-C detaches
+  wxtrace -- wine mytool.exe      run it, explain every refused call
+  wxtrace -o run.json -- ./jit    the same, and write the timeline as JSON
+  wxtrace -p 4242                 attach to a running program; Ctrl-C detaches
 """
 
 _EPILOG = """\
 commands:
 %s
 
-exit status: the program's own (128+n when signal n killed it), 126 or 127 when it cannot be started,
-125 when wxtrace itself fails, 70 when --verify found a mismatch.
+exit status: the program's own (128+n when signal n killed it), 126 or 127 when
+it cannot be started, 125 when wxtrace itself fails, 70 when --verify found a
+mismatch; 0 when it was attached to and let go again.
 """
 
 
@@ -54,6 +57,8 @@ def run(arguments: List[str]) -> int:
     if options.pid is not None:
         if command or separator:
             raise UsageError("-p attaches to a running program: leave the command out")
+        if options.same_cpu:
+            raise UsageError("--same-cpu is for programs that wxtrace starts; a running one keeps its processors")
     elif not command:
         raise UsageError("no program to run: wxtrace -- PROGRAM ARGUMENTS (see wxtrace --help)")
     return int(import_module("wxtrace.commands.run").run(options, command))
@@ -89,7 +94,8 @@ def _forgotten_dashes(ours: List[str], rest: List[str]) -> UsageError:
 
 
 def _parser() -> argparse.ArgumentParser:
-    commands = "\n".join("  wxtrace %-8s %s" % (name, text) for name, (_, text) in _COMMANDS.items())
+    listed = {name: text for name, (_, text) in _COMMANDS.items()}
+    commands = "\n".join("  wxtrace %-8s %s" % (name, listed[name]) for name in sorted(listed))
     parser = Parser(
         prog="wxtrace",
         usage="wxtrace [options] -- PROGRAM [ARGUMENTS]\n       wxtrace [options] -p PID\n       wxtrace COMMAND [...]",
@@ -116,5 +122,13 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="how the program is stopped: auto is right for everybody",
     )
+    parser.add_argument(
+        "--same-cpu",
+        action="store_true",
+        help="keep program and tracer on one processor: quicker for a single thread, but the program and all its "
+        "children see only that processor in their affinity, and share it",
+    )
+    # The program's TERM, where its terminal is one of the screen's own.
+    parser.set_defaults(terminal=None)
     parser.add_argument("--version", action="version", version="wxtrace " + __version__)
     return parser

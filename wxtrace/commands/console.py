@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 import time
 from collections import Counter
 from typing import Dict, List, Optional, TextIO, Tuple
 
+from wxtrace.commands.executable import Searches, counts_text
+from wxtrace.commands.page import Page
 from wxtrace.commands.wording import (
-    ENDINGS,
     arguments_text,
     call_text,
+    caller_texts,
+    ending_words,
     memory_text,
+    ordinal,
     palette_for,
     plural,
     result_text,
 )
-from wxtrace.model.event import FAKED, REFUSED, Amendment, Event
+from wxtrace.model.event import FAKED, REFUSED, Amendment, CallStack, Diagnosis, Event, Ladder
 from wxtrace.model.facts import Lost, Mismatch, Note
 from wxtrace.model.story import Shown, Story
 from wxtrace.printable import printable
@@ -28,8 +33,10 @@ _SHOWN_SHORT = 5
 _MOST_PARTS = 4
 _SILENCE = 10.0
 """Seconds after a refusal in which a program shows how it takes it."""
-_WIDTH = 100
-"""Columns of text beside the labels."""
+_WIDEST = 110
+_NARROWEST = 50
+_LABELS = 10
+"""Columns."""
 
 
 class Console:
@@ -41,19 +48,22 @@ class Console:
     def __init__(
         self, stream: TextIO, everything: bool = False, quiet: bool = False, only: Optional[str] = None
     ) -> None:
-        self._stream = stream
-        self._lines: List[str] = []
+        self._page = Page(stream)
+        # Calls that were shown with room for their caller, by event.
+        self._without_caller: Dict[int, str] = {}
         self._everything = everything
         self._quiet = quiet
         self._only = only
         # The latest alarm, and when it was shown; None once the user was told that the program goes on.
         self._last_refused: Optional[Tuple[str, float]] = None
         self._colour = palette_for(stream)
+        self._terminal = stream.fileno() if stream.isatty() else None
         self._outcomes: Counter[str] = Counter()
         self._repeats: Counter[Tuple[object, ...]] = Counter()
         self._by_cause: Dict[Tuple[str, str, str], Counter[str]] = {}
         self._endings: Dict[Tuple[str, str, str], Counter[str]] = {}
         self._keys: Dict[int, Tuple[str, str, str]] = {}
+        self._searches = Searches()
         self._faults: List[Event] = []
         self._notes: Counter[str] = Counter()
 
@@ -67,6 +77,8 @@ class Console:
             self._event(shown, story)
         elif isinstance(shown, Amendment):
             self._amendment(shown)
+        elif isinstance(shown, CallStack):
+            self._caller(shown)
         elif isinstance(shown, Note):
             self._note(shown)
         elif isinstance(shown, Mismatch):
@@ -80,21 +92,13 @@ class Console:
         self._write()
 
     def _own_line(self, text: str) -> None:
-        self._line("%swxtrace:%s %s" % (self._colour.quiet, self._colour.end, text))
+        self._headed("wxtrace: ", self._colour.quiet, text)
 
     def _line(self, text: str) -> None:
-        self._lines.append(text)
+        self._page.line(text)
 
     def _write(self) -> None:
-        if not self._lines:
-            return
-        text = "\n".join(self._lines) + "\n"
-        self._lines.clear()
-        try:
-            self._stream.write(text)
-            self._stream.flush()
-        except (OSError, ValueError):
-            pass
+        self._page.write()
 
     # As it happens
 
@@ -113,7 +117,7 @@ class Console:
             self._interference(event, story)
         elif event.name == "fault" and event.diagnosis is not None:
             self._faults.append(event)
-            if not self._quiet and (event.diagnosis.cause == "fault.nx" or event.diagnosis.fixes):
+            if not self._quiet and (event.diagnosis.cause != "fault.other" or event.diagnosis.fixes):
                 self._fault(event, story)
 
     def _wanted(self, event: Event, story: Story) -> bool:
@@ -124,14 +128,23 @@ class Console:
             names |= {image.comm, image.exe.rpartition("/")[2]}
         return self._only in names
 
+    @property
+    def holds(self) -> bool:
+        """Whether something waits for the caller of a refused call to be found out, for a second at most."""
+        return bool(self._page.held_for)
+
     def patience(self) -> Optional[float]:
         """Seconds until `still_running` has something to say; None for never."""
+        held = self._page.held_for
+        if held is not None:
+            return max(held, 0.01)
         if self._last_refused is None or self._quiet:
             return None
         return max(self._last_refused[1] + _SILENCE - time.monotonic(), 0.01)
 
     def still_running(self) -> None:
         """A program that neither ends nor moves on after a refusal: say what stands behind the silence, once."""
+        self._write()
         if self._last_refused is None or self._quiet or self.patience() != 0.01:
             return
         self.say("still running; last refused: %s" % self._last_refused[0])
@@ -168,25 +181,34 @@ class Console:
         self._last_refused = ("%s in %s (%s)" % (call_text(event), key[0], cause), time.monotonic())
         self._keys[event.n] = key
         self._by_cause.setdefault(key, Counter())[event.errno or event.outcome] += 1
-        repeat = (*key, event.errno, event.touched[0].asked if event.touched else None)
+        # Of another process of the same program the reader learns nothing new either.
+        program = story.processes[event.proc - 1].title
+        repeat = (program, *key[1:], event.errno, event.touched[0].asked if event.touched else None)
         self._repeats[repeat] += 1
         count = self._repeats[repeat]
         if self._quiet or count > _SHOWN_SHORT + 1:
             return
         c = self._colour
         word = "REFUSED" if event.outcome == REFUSED else "FAKED"
-        self._line("%s%s%s  %s = %s" % (c.refused, word, c.end, call_text(event), result_text(event)))
+        result = result_text(event)
+        self._headed("%-9s" % word, c.refused, call_text(event) + (" = " + result if result else ""))
         if count > _SHOWN_IN_FULL:
             more = " (more like this are counted only)" if count == _SHOWN_SHORT + 1 else ""
             self._item("why", "as before: %s, in %s%s" % (cause, key[0], more))
             return
-        self._item("who", "%s, thread %d, %.3f s after the start" % (key[0], event.tid, event.t_ns / 1e9))
+        ladder = story.ladder_of(event)
+        if ladder is not None and diagnosis is not None:
+            self._rung(ladder, diagnosis)
+            return
+        if diagnosis is not None:
+            self._reason(diagnosis)
         self._memory(event, story)
+        self._item("who", "%s, thread %d, %.3f s after the start" % (key[0], event.tid, event.t_ns / 1e9))
+        if event.stack_follows:
+            self._page.gap(event.n)
+            self._without_caller[event.n] = call_text(event)
         if diagnosis is None:
             return
-        self._item("why", "%s%s%s" % (c.heading, printable(diagnosis.summary), c.end))
-        by = "; refused by the %s" % diagnosis.refused_by if diagnosis.refused_by else ""
-        self._item("", "%s[%s%s; %s]%s" % (c.quiet, cause, by, diagnosis.confidence, c.end))
         label = "proof" if diagnosis.confidence == "proved" else "seen"
         for evidence in diagnosis.evidence:
             self._item(label, "%s %s(%s)%s" % (printable(evidence.fact), c.quiet, printable(evidence.source), c.end))
@@ -198,6 +220,23 @@ class Console:
             )
             self._item("half", text)
         self._fixes(event)
+
+    def _reason(self, diagnosis: Diagnosis) -> None:
+        """The sentence that everything else only backs."""
+        c = self._colour
+        self._item("why", "%s%s%s" % (c.heading, printable(diagnosis.summary), c.end))
+        by = "; refused by the %s" % diagnosis.refused_by if diagnosis.refused_by else ""
+        self._item("", "%s[%s%s; %s]%s" % (c.quiet, diagnosis.cause, by, diagnosis.confidence, c.end))
+
+    def _rung(self, ladder: Ladder, diagnosis: Diagnosis) -> None:
+        """Not the first way that the program tries for one purpose: the reason, and what it is a part of."""
+        c = self._colour
+        self._item("why", "%s%s%s" % (c.heading, printable(diagnosis.summary), c.end))
+        way = "the %s way tried to get executable memory, after event %d" % (
+            ordinal(len(ladder.rungs)),
+            ladder.rungs[-2].n,
+        )
+        self._item("", "%s[%s; %s; %s]%s" % (c.quiet, diagnosis.cause, diagnosis.confidence, way, c.end))
 
     def _fixes(self, event: Event) -> None:
         c = self._colour
@@ -239,21 +278,65 @@ class Console:
                 event.details["si_addr"],
             )
         )
+        self._reason(event.diagnosis)
         self._memory(event, story)
-        self._item("why", "%s%s%s" % (c.heading, printable(event.diagnosis.summary), c.end))
-        self._item("", "%s[%s; %s]%s" % (c.quiet, event.diagnosis.cause, event.diagnosis.confidence, c.end))
         self._fixes(event)
 
+    def _caller(self, stack: CallStack) -> None:
+        """Into its block; where that was not held back so long, under a heading of its own."""
+        call = self._without_caller.pop(stack.n, None)
+        if call is None:
+            return
+        lines = self._item_lines("caller", caller_texts(stack.frames))
+        if not self._page.fill(stack.n, lines) and lines:
+            self._line("%sCALLER%s   of %s" % (self._colour.quiet, self._colour.end, call))
+            for line in lines:
+                self._line(line)
+
     def _item(self, label: str, text: str) -> None:
-        lines = textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
-        for line in lines:
-            self._line("  %s%-7s%s %s" % (self._colour.quiet, label, self._colour.end, line))
-            label = ""
+        for line in self._item_lines(label, self._wrapped(text, _LABELS) or [""]):
+            self._line(line)
+
+    def _headed(self, head: str, colour: str, text: str) -> None:
+        """A line with a heading; on a terminal it continues under itself, elsewhere it stays one for grep."""
+        lines = self._wrapped(text, len(head)) if self._terminal is not None else [text]
+        self._line(
+            "%s%s%s%s" % (colour, head.rstrip(), self._colour.end if colour else "", head[len(head.rstrip()) :])
+            + lines[0]
+        )
+        for line in lines[1:]:
+            self._line(" " * len(head) + line)
+
+    def _wrapped(self, text: str, indent: int) -> List[str]:
+        columns = _WIDEST
+        if self._terminal is not None:
+            try:
+                columns = max(min(os.get_terminal_size(self._terminal).columns, _WIDEST), _NARROWEST)
+            except OSError:
+                pass
+        return textwrap.wrap(text, columns - indent, break_long_words=False, break_on_hyphens=False)
+
+    def _item_lines(self, label: str, texts: List[str]) -> List[str]:
+        c = self._colour
+        labels = [label] + [""] * len(texts)
+        return ["  %s%-7s%s %s" % (c.quiet, name, c.end, text) for name, text in zip(labels, texts)]
 
     def _amendment(self, amendment: Amendment) -> None:
         key = self._keys.get(amendment.n)
-        if key is not None:
-            self._endings.setdefault(key, Counter())[amendment.aftermath] += 1
+        if key is None:
+            return
+        self._endings.setdefault(key, Counter())[amendment.aftermath] += 1
+        ladder = amendment.ladder
+        if ladder is not None and self._searches.take(ladder) and ladder.worked is not None:
+            self._last_refused = None
+            self._repeats[("got by", *key)] += 1
+            if not self._quiet and self._repeats[("got by", *key)] <= _SHOWN_SHORT:
+                c = self._colour
+                which = ordinal(len(ladder.rungs)), ladder.worked.n
+                text = "the %s way to get executable memory worked (event %d)" % which
+                self._line("%sINSTEAD%s  %s" % (c.fix, c.end, text))
+                self._item("who", key[0])
+                self._item("way", printable(ladder.worked.way, 200))
 
     def _interference(self, event: Event, story: Story) -> None:
         """Our own doing is owned up to, once a program."""
@@ -291,7 +374,7 @@ class Console:
             who, call, cause = key
             refused = " ".join("%d× %s" % (count, name) for name, count in errnos.items())
             endings = self._endings.get(key, Counter())
-            words = [ENDINGS.get(name, name) for name in endings if ENDINGS.get(name, name)]
+            words = self._searches.endings(self._keys, key) or ending_words(endings)
             self._own_line(
                 "%s%s %s%s in %s: %s%s"
                 % (c.refused, call, refused, c.end, who, cause, " — " + ", ".join(words) if words else "")
@@ -307,6 +390,9 @@ class Console:
                 self._own_line(text % (printable(self._only), plural(elsewhere, "refused call")))
             else:
                 self._own_line("nothing was refused")
+        executable = counts_text(story.origins.counts)
+        if self._by_cause and executable is not None:
+            self._own_line(executable)
         if story.checked or story.mismatches:
             self._own_line(
                 "the map was compared with /proc/PID/maps %s: %s"
@@ -330,4 +416,4 @@ class Console:
                 "; " + ending if ending else "",
             )
         )
-        self._write()
+        self._page.write(everything=True)

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 import time
-from typing import BinaryIO, List, TextIO
+from typing import BinaryIO, List, Optional, TextIO
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.wording import plural
@@ -14,11 +14,14 @@ from wxtrace.errors import UsageError, WxtraceError
 from wxtrace.printable import printable
 from wxtrace.record import store
 from wxtrace.record.journal import JournalReader
+from wxtrace.record.opening import open_record
 from wxtrace.record.timeline import write_timeline
 
 __all__ = ["run", "write_file"]
 
-_SILENT_SECONDS = 2.0
+_SILENT_SECONDS = 1.0
+_BAR = 30
+"""Columns."""
 
 
 def run(arguments: List[str]) -> int:
@@ -31,7 +34,9 @@ def run(arguments: List[str]) -> int:
     parser.add_argument("journal", metavar="JOURNAL", nargs="?", help="a journal file")
     options = parser.parse_args(arguments)
     path = options.journal or store.last_journal()
-    store.open_journal(path).close()
+    with open_record(path) as record:
+        if record.is_timeline:
+            raise UsageError("%s is a timeline already; export writes the timeline of a journal" % printable(path))
     if options.output is None or options.output == "-":
         write_file(path, sys.stdout.buffer, "standard output", sys.stderr)
         return 0
@@ -50,6 +55,7 @@ def write_file(journal: str, output: BinaryIO, name: str, talk: TextIO) -> None:
         with store.open_journal(journal) as raw, io.TextIOWrapper(output, encoding="ascii", newline="\n") as out:
             if out.seekable() and os.path.isfile(name):
                 out.truncate(0)
+            progress.follow(raw)
             story = write_timeline(JournalReader(raw, printable(journal)).all(), out, progress.events)
     except BrokenPipeError:
         raise
@@ -63,18 +69,28 @@ def write_file(journal: str, output: BinaryIO, name: str, talk: TextIO) -> None:
 
 
 class _Progress:
-    """One line on a terminal, once it takes longer than two seconds."""
+    """A bar on a terminal, once it takes longer than a second; nothing anywhere else."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._start = time.monotonic()
         self._shown = False
+        self._journal: Optional[BinaryIO] = None
+
+    def follow(self, journal: BinaryIO) -> None:
+        """How far this file is read is how far we are."""
+        self._journal = journal
 
     def events(self, count: int) -> None:
-        if time.monotonic() - self._start > _SILENT_SECONDS and self._stream.isatty():
-            self._shown = True
-            self._stream.write("\rwxtrace: writing the timeline, %s …" % plural(count, "event"))
-            self._stream.flush()
+        """So many events are written."""
+        if self._journal is None or time.monotonic() - self._start < _SILENT_SECONDS or not self._stream.isatty():
+            return
+        self._shown = True
+        part = min(self._journal.tell() / max(os.fstat(self._journal.fileno()).st_size, 1), 1.0)
+        bar = "#" * int(part * _BAR)
+        text = "writing the timeline [%-*s] %3d %%, %s" % (_BAR, bar, part * 100, plural(count, "event"))
+        self._stream.write("\rwxtrace: %s\033[K" % text)
+        self._stream.flush()
 
     def clear(self) -> None:
         if self._shown:

@@ -3,113 +3,134 @@
 from __future__ import annotations
 
 import argparse
-import os
-import pwd
 import re
-import socket
 import sys
-from typing import Dict, List, Tuple
+from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from wxtrace.commands.arguments import Parser
-from wxtrace.commands.wording import ENDINGS, call_text, memory_text, plural, result_text
-from wxtrace.errors import RecordError
-from wxtrace.model.event import FAKED, REFUSED, Amendment, Event
+from wxtrace.commands.executable import ExecutableMemory
+from wxtrace.commands.redaction import Redaction
+from wxtrace.commands.wording import (
+    ENDINGS,
+    call_text,
+    caller_texts,
+    ladder_text,
+    memory_text,
+    plural,
+    result_text,
+)
+from wxtrace.model.event import FAKED, REFUSED, Amendment, CallStack, Event, Ladder, Touched
+from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
 from wxtrace.printable import printable
 from wxtrace.record import store
-from wxtrace.record.journal import JournalReader
+from wxtrace.record.importing import Timeline
+from wxtrace.record.opening import Record, open_record
 
-__all__ = ["redacted", "run"]
+__all__ = ["run"]
+
+Told = Union[Story, Timeline]
 
 _MOST = 20
 """Different refusals that are written out; more are counted."""
+_MOST_CALLERS = 12
+_MOST_PARTS = 4
+_MOST_TEXT = 4000
 
 
 def run(arguments: List[str]) -> int:
-    """Write the report of the last run, or of a named journal, to standard output."""
+    """Write the report of the last run, or of a named journal or timeline, to standard output."""
     parser = Parser(
         prog="wxtrace report",
-        description="Tell a kept run for a bug tracker. Without JOURNAL: the last run.",
+        description="Tell a kept run, or a timeline that somebody sent, for a bug tracker. Without FILE: the last run.",
     )
     parser.add_argument("--format", choices=("text", "markdown"), default="text", help="plain text or Markdown")
     parser.add_argument("--redact", action="store_true", help="leave out user names, home folders and the host name")
-    parser.add_argument("journal", metavar="JOURNAL", nargs="?", help="a journal file")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="a journal, or a timeline in JSON")
     options: argparse.Namespace = parser.parse_args(arguments)
-    path = options.journal or store.last_journal()
-    with store.open_journal(path) as file:
-        report = _Report(options.format == "markdown", options.redact)
-        text = report.tell(JournalReader(file, printable(path)))
+    report = _Report(options.format == "markdown", options.redact)
+    with open_record(options.file or store.last_journal(), report.became_executable) as record:
+        text = report.tell(record)
     sys.stdout.write(text)
     return 0
-
-
-def redacted(text: str) -> str:
-    """Home folders become /home/USER; the user's and the host's name USER and HOST. For text that a target chose."""
-    homes = {os.path.expanduser("~")} | {entry.pw_dir for entry in pwd.getpwall() if entry.pw_uid >= 1000}
-    for home in sorted((home for home in homes if home.count("/") >= 1 and len(home) > 1), key=len, reverse=True):
-        if home != "/nonexistent":
-            text = re.sub(r"(?<![\w/])%s(?=[/\s,)'\"]|$)" % re.escape(home), "/home/USER", text)
-    text = re.sub(r"(?<![\w/])/home/[^/\s,)'\"]+", "/home/USER", text)
-    names = {entry.pw_name for entry in pwd.getpwall() if entry.pw_uid >= 1000 and entry.pw_name != "nobody"}
-    for name in names:
-        text = re.sub(r"\b%s\b" % re.escape(name), "USER", text)
-    host = socket.gethostname()
-    return re.sub(r"(?<![\w./-])%s(?![\w./-])" % re.escape(host), "HOST", text) if host else text
 
 
 class _Report:
     def __init__(self, markdown: bool, redact: bool) -> None:
         self._markdown = markdown
-        self._redact = redact
-        self._lines: List[str] = []
+        self._redaction = Redaction() if redact else None
+        self._lines: List[Tuple[Callable[[str], List[str]], str]] = []
         self._first: Dict[Tuple[object, ...], Tuple[Event, List[str], str]] = {}
         self._counts: Dict[Tuple[object, ...], int] = {}
-        self._keys: Dict[int, Tuple[object, ...]] = {}
         self._endings: Dict[Tuple[object, ...], str] = {}
+        self._ladders: Dict[Tuple[object, ...], Ladder] = {}
         self._faults: List[Tuple[Event, str]] = []
+        self._stacks: Dict[int, CallStack] = {}
         self._events = 0
+        self._executable = ExecutableMemory()
 
-    def tell(self, reader: JournalReader) -> str:
-        story = Story()
-        for fact in reader.all():
-            for shown in story.feed(fact):
-                self._take(shown, story)
-        for shown in story.finish():
-            self._take(shown, story)
-        if story.run is None:
-            raise RecordError("the journal holds no run: it ends before the program was started")
-        self._write(story)
-        return "\n".join(self._lines) + "\n"
+    def became_executable(self, region: Region, word: str) -> None:
+        """Hear how a region became executable."""
+        self._executable.take(region, word)
 
-    def _take(self, shown: object, story: Story) -> None:
-        if isinstance(shown, Amendment):
-            key = self._keys.get(shown.n)
-            if key is not None:
+    def tell(self, record: Record) -> str:
+        """The whole report."""
+        told = record.told
+        for shown in record.shown():
+            self._take(shown, told)
+        if isinstance(told, Timeline):
+            self._look_up_memory(told)
+        self._write(told)
+        redact = self._redaction.apply if self._redaction is not None else str
+        return "\n".join(line for render, text in self._lines for line in render(redact(text))) + "\n"
+
+    def _take(self, shown: object, story: Told) -> None:
+        if isinstance(shown, Amendment) and shown.event is not None:
+            key = _key(shown.event)
+            if key in self._counts:
                 self._endings[key] = shown.aftermath
+                if shown.ladder is not None:
+                    self._ladders[key] = shown.ladder
+        if isinstance(shown, CallStack) and shown.frames:
+            self._stacks[shown.n] = shown
         if not isinstance(shown, Event):
             return
         self._events += 1
         who = "%s[%d]" % (printable(story.processes[shown.proc - 1].title or "?", 40), shown.pid)
         if shown.outcome in (REFUSED, FAKED) and shown.diagnosis is not None:
-            asked = shown.touched[0].asked if shown.touched else None
-            key = (shown.proc, shown.name, shown.diagnosis.cause, shown.errno, asked)
-            self._keys[shown.n] = key
+            key = _key(shown)
             self._counts[key] = self._counts.get(key, 0) + 1
             if key not in self._first and len(self._first) < _MOST:
-                self._first[key] = (shown, _memory(shown, story), who)
+                self._first[key] = (shown, _memory(shown, story) if isinstance(story, Story) else [], who)
         elif shown.name == "fault":
             self._faults.append((shown, who))
 
-    def _write(self, story: Story) -> None:
+    def _look_up_memory(self, timeline: Timeline) -> None:
+        """In a timeline regions and events stand apart."""
+        events = [event for event, _, _ in self._first.values()]
+        wanted = {part.region for event in events for part in event.touched[:_MOST_PARTS]}
+        found = {region.id: region for region, _ in timeline.regions() if region.id in wanted} if wanted else {}
+        for key, (event, _, who) in self._first.items():
+            parts = event.touched[:_MOST_PARTS]
+            self._first[key] = (event, [_part(part, found.get(part.region or 0)) for part in parts], who)
+
+    def _write(self, story: Told) -> None:
         run = story.run
         assert run is not None
         total = sum(self._counts.values())
         self._heading("%s: %s refused" % (printable(_command(run.argv, run.attached)), plural(total, "call")))
         for key, (event, memory, who) in self._first.items():
-            self._refusal(event, memory, who, self._counts[key], self._endings.get(key, ""))
+            self._refusal(event, memory, who, self._counts[key], self._endings.get(key, ""), self._ladders.get(key))
         for event, who in self._faults[:_MOST]:
             assert event.diagnosis is not None
             self._item("fault", "%s: %s" % (who, printable(event.diagnosis.summary)))
+        executable = self._executable.texts()
+        if executable:
+            self._heading("Memory that became executable")
+            for text in executable:
+                self._item("region", text)
+            if self._executable.more:
+                self._item("and", "%d more" % self._executable.more)
         self._heading("Where")
         host = run.host
         selinux = {None: "not running", True: "enforcing", False: "permissive"}[host.selinux_enforcing]
@@ -125,14 +146,20 @@ class _Report:
         if story.lost is not None:
             self._item("incomplete", printable(story.lost))
 
-    def _refusal(self, event: Event, memory: List[str], who: str, count: int, ending: str) -> None:
+    def _refusal(
+        self, event: Event, memory: List[str], who: str, count: int, ending: str, ladder: Optional[Ladder]
+    ) -> None:
         diagnosis = event.diagnosis
         assert diagnosis is not None
-        self._code("%s = %s" % (call_text(event), result_text(event)))
+        result = result_text(event)
+        self._code(call_text(event) + (" = " + result if result else ""))
         self._item("why", printable(diagnosis.summary, 1000))
         by = " by the %s" % diagnosis.refused_by if diagnosis.refused_by else ""
         self._item("cause", "%s%s, %s" % (diagnosis.cause, by, diagnosis.confidence))
         self._item("who", who + (", %d times" % count if count > 1 else ""))
+        stack = self._stacks.get(event.n)
+        for text in caller_texts(stack.frames, _MOST_CALLERS) if stack is not None else ():
+            self._item("caller", text)
         for text in memory:
             self._item("memory", text)
         for evidence in diagnosis.evidence:
@@ -142,50 +169,79 @@ class _Report:
             self._item(
                 "half done", "%d of %s changed all the same" % (changed.changed_pages, plural(changed.pages, "page"))
             )
-        if ENDINGS.get(ending):
+        if ladder is not None and event.n != ladder.rungs[0].n:
+            self._item("then", "a further attempt of the search that began with event %d" % ladder.rungs[0].n)
+        elif ladder is not None:
+            self._item("then", ladder_text(ladder))
+            for rung in ladder.rungs:
+                self._item("tried", "event %d: %s: %s" % (rung.n, printable(rung.way, 200), rung.cause or "worked"))
+        elif ENDINGS.get(ending):
             self._item("then", ENDINGS[ending])
         for fix in diagnosis.fixes:
             command = "  $ " + printable(fix.command) if fix.command else ""
             self._item("fix", "(%s) %s%s" % (fix.audience, printable(fix.text), command))
 
     def _heading(self, text: str) -> None:
-        if self._lines:
-            self._lines.append("")
-        text = self._foreign(text)
-        self._lines += ["## " + text] if self._markdown else [text, "=" * len(text)]
+        blank = [""] if self._lines else []
+
+        def render(text: str) -> List[str]:
+            return [*blank, "## " + _escaped(text)] if self._markdown else [*blank, text, "=" * len(text)]
+
+        self._add(render, text)
 
     def _code(self, text: str) -> None:
-        self._lines += ["", "```", text, "```", ""] if self._markdown else ["", text]
+        def render(text: str) -> List[str]:
+            return ["", "```", text.replace("`", "'"), "```", ""] if self._markdown else ["", text]
+
+        self._add(render, text)
 
     def _item(self, label: str, text: str) -> None:
-        text = self._foreign(text)
-        self._lines.append("- **%s**: %s" % (label, text) if self._markdown else "  %-9s %s" % (label, text))
+        def render(text: str) -> List[str]:
+            return ["- **%s**: %s" % (label, _escaped(text)) if self._markdown else "  %-9s %s" % (label, text)]
 
-    def _foreign(self, text: str) -> str:
-        """A target's names may hold whatever Markdown, HTML or a curious reader makes of them."""
-        if self._redact and "/proc/sys/" not in text and "vm." not in text:
-            text = redacted(text)
-        return re.sub(r"([\\`*_<>\[\]|#])", r"\\\1", text) if self._markdown else text
+        self._add(render, text)
+
+    def _add(self, render: Callable[[str], List[str]], text: str) -> None:
+        # Even a word like a cause is anybody's in a timeline that was sent.
+        text = printable(text, _MOST_TEXT)
+        if self._redaction is not None:
+            # Who is meant by a name here may be told only further down.
+            self._redaction.learn(text)
+        self._lines.append((render, text))
 
 
 def _command(argv: List[str], attached: int | None) -> str:
     return " ".join(argv) if attached is None else "process %d" % attached
 
 
+def _key(event: Event) -> Tuple[object, ...]:
+    """What makes two refusals the same one again."""
+    asked = event.touched[0].asked if event.touched else None
+    cause = event.diagnosis.cause if event.diagnosis is not None else None
+    return (event.proc, event.name, cause, event.errno, asked)
+
+
+def _escaped(text: str) -> str:
+    """A target's names may hold whatever Markdown and HTML make of them."""
+    return re.sub(r"([\\`*_<>\[\]|#])", r"\\\1", text)
+
+
 def _memory(event: Event, story: Story) -> List[str]:
     space = story.space_of(event.tid)
     texts = []
-    for part in event.touched[:4]:
+    for part in event.touched[:_MOST_PARTS]:
         piece = space.at(part.start) if space is not None and part.region is not None else None
-        backing = piece.region.backing if piece is not None else None
-        origin = ""
-        if piece is not None and piece.region.created_by is not None:
-            origin = "from event %d" % piece.region.created_by
-        texts.append(memory_text(part, backing.path if backing is not None else "", origin))
+        texts.append(_part(part, piece.region if piece is not None else None))
     return texts
 
 
-def _ending(story: Story) -> str:
+def _part(part: Touched, region: Optional[Region]) -> str:
+    path = region.backing.path if region is not None and region.backing is not None else ""
+    origin = "from event %d" % region.created_by if region is not None and region.created_by is not None else ""
+    return memory_text(part, path, origin)
+
+
+def _ending(story: Told) -> str:
     if not story.processes or not story.processes[0].ended:
         return "still running"
     main = story.processes[0]

@@ -6,6 +6,7 @@ The tracer is forked before the front imports what it shows things with: the pro
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
 import signal
@@ -16,33 +17,36 @@ from typing import BinaryIO, List, NoReturn, Optional, TextIO
 
 from wxtrace.errors import CommandNotFound, CommandNotRunnable, UsageError, WxtraceError
 from wxtrace.printable import printable
+from wxtrace.record import journal as _journal  # noqa: F401  what both processes need, before they part
 from wxtrace.record import store
 
-__all__ = ["run"]
+__all__ = ["MISMATCH_STATUS", "attachable", "check_proc", "find_program", "run", "trace"]
 
-_MISMATCH_STATUS = 70
+MISMATCH_STATUS = 70
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals to us that are meant for the program."""
 
 
 def run(options: argparse.Namespace, command: List[str]) -> int:
     """Trace one command or process; the exit status is the program's own."""
-    _check_proc()
-    path = _find(command[0]) if command else None
+    check_proc()
+    path = find_program(command[0]) if command else None
     if options.pid is not None:
-        options.pid = _attachable(options.pid)
+        options.pid = attachable(options.pid)
     output = _open_output(options.output) if options.output is not None else None
     stream = _open_log(options.log) if options.log is not None else sys.stderr
     journal = store.create()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
+    # Imports leave no garbage: looking for it costs both processes a tenth of their start.
+    gc.disable()
     # A signal for the program may come before it runs: it waits until the front can pass it on.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     tracer = os.fork()
     if tracer == 0:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         ours.close()
-        _trace(options, command, path, journal.fd, theirs)
+        trace(options, command, path, journal.fd, theirs)
     theirs.close()
     if command:
         _leave_keys_to_the_program()
@@ -54,6 +58,8 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     front = Front(
         ours, tracer, journal.path, console, attached=options.pid is not None, wait_for_daemons=options.wait_daemons
     )
+    gc.freeze()
+    gc.enable()
     front.listen(FORWARDED)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     failure: Optional[WxtraceError] = None
@@ -81,19 +87,19 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         _discard(journal)
     if failure is not None:
         raise failure
-    return _MISMATCH_STATUS if front.story.mismatches else status
+    return MISMATCH_STATUS if front.story.mismatches else status
 
 
-def _trace(
+def trace(
     options: argparse.Namespace, command: List[str], path: Optional[str], journal: int, channel: socket.socket
 ) -> NoReturn:
     """The tracer process, from fork to its end."""
     status = 125
     try:
-        from wxtrace.live.session import Session, trace
+        from wxtrace.live import session
 
-        trace(
-            Session(
+        session.trace(
+            session.Session(
                 journal,
                 channel,
                 [os.fsencode(word) for word in command],
@@ -101,6 +107,8 @@ def _trace(
                 options.pid,
                 options.mode,
                 options.verify,
+                options.same_cpu,
+                options.terminal,
             )
         )
         status = 0
@@ -116,7 +124,7 @@ def _leave_keys_to_the_program() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _find(program: str) -> str:
+def find_program(program: str) -> str:
     """The file to execute, as a shell would find it. Raises CommandNotFound or CommandNotRunnable."""
     if not program:
         raise CommandNotFound("the program's name is empty")
@@ -143,7 +151,7 @@ def _why_not_executable(path: str) -> str:
     return "%s is not executable (chmod +x, or name its interpreter first)" % shown
 
 
-def _check_proc() -> None:
+def check_proc() -> None:
     """Everything that is told about a process is read from /proc: it has to be this namespace's own."""
     try:
         own = os.readlink("/proc/self") == str(os.getpid())
@@ -153,7 +161,7 @@ def _check_proc() -> None:
         raise WxtraceError("/proc belongs to another pid namespace: mount this one's first (unshare --mount-proc)")
 
 
-def _attachable(pid: int) -> int:
+def attachable(pid: int) -> int:
     """The process of that pid, or of the thread with that number. Raises UsageError when it is none to attach to."""
     if pid <= 0 or not os.path.exists("/proc/%d" % pid):
         raise UsageError("there is no process %d" % pid)

@@ -21,7 +21,7 @@ def run(arguments: List[str]) -> int:
     """One line a run: when it started, how large its journal is, the command."""
     Parser(
         prog="wxtrace runs",
-        description="List the kept runs, newest first. `export` and `report` take the first one when none is named.",
+        description="List the kept runs, newest first. `export`, `report` and `view` take the first by default.",
     ).parse_args(arguments)
     kept = store.journals()
     if not kept:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional, TextIO
+from typing import Any, Dict, Iterable, List, Optional, Sequence, TextIO
 
 from wxtrace.model.abi import call_name
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
 from wxtrace.model.causes.base import size_text
-from wxtrace.model.event import Event, Touched
+from wxtrace.model.event import Event, Ladder, Touched
 from wxtrace.model.facts import Call
+from wxtrace.model.flags import errno_name
+from wxtrace.model.frames import ANONYMOUS, Frame, callers
 from wxtrace.printable import printable
 
 __all__ = [
@@ -17,7 +19,11 @@ __all__ = [
     "Palette",
     "arguments_text",
     "call_text",
+    "caller_texts",
+    "ending_words",
+    "ladder_text",
     "memory_text",
+    "ordinal",
     "palette_for",
     "plural",
     "result_text",
@@ -29,13 +35,19 @@ _ERRNO_WORDS: Dict[str, str] = {}
 ENDINGS = {
     "recovered": "the program got by without it and ended well",
     "continued": "the program went on",
-    "exited": "the program gave up and exited",
+    "exited": "the program exited with an error soon after",
     "aborted": "the program aborted",
     "crashed": "the program crashed",
     "running": "the program was still running",
     "unknown": "",
 }
 """What an aftermath means, in words."""
+
+
+def ending_words(aftermaths: Iterable[str]) -> List[str]:
+    """What came of refused calls of one kind; that the program went on is said only where nothing else is known."""
+    names = [name for name in aftermaths if ENDINGS.get(name)]
+    return [ENDINGS[name] for name in names if name != "continued" or len(names) == 1]
 
 
 class Palette:
@@ -66,8 +78,8 @@ def errno_words(name: str) -> str:
     if not _ERRNO_WORDS:
         import errno
 
-        for number, known in errno.errorcode.items():
-            _ERRNO_WORDS[known] = os.strerror(number)
+        for number in errno.errorcode:
+            _ERRNO_WORDS[errno_name(number)] = os.strerror(number)
     return _ERRNO_WORDS.get(name, "")
 
 
@@ -102,6 +114,23 @@ def result_text(event: Event) -> str:
     return hex(event.result) if event.name in RETURNS_ADDRESS else str(event.result)
 
 
+_MOST_CALLERS = 4
+_MOST_NAME = 120
+
+
+def caller_texts(frames: Sequence[Frame], most: int = _MOST_CALLERS) -> List[str]:
+    """The first functions that led to a call, a line each."""
+    return [frame_text(frame) for frame in callers(frames)[:most]]
+
+
+def frame_text(frame: Frame) -> str:
+    """`jit_compile in /usr/lib/libjit.so (+0x11f0)`."""
+    if frame.module == ANONYMOUS:
+        return "code in anonymous memory (compiled at run time?), %#x bytes behind its start" % frame.offset
+    place = "%s (+%#x)" % (printable(frame.module), frame.offset)
+    return "%s in %s" % (printable(frame.symbol, _MOST_NAME), place) if frame.symbol else place
+
+
 _KINDS = {
     "heap": "heap (brk)",
     "anon": "anonymous memory",
@@ -129,6 +158,24 @@ _KINDS = {
 def kind_text(provenance: Optional[str]) -> str:
     """What a provenance means, in words."""
     return _KINDS.get(provenance or "", provenance or "unknown memory")
+
+
+def ladder_text(ladder: Ladder) -> str:
+    """`tried 2 ways to get executable memory; the 2nd worked: a memfd mapped twice, …`."""
+    ways = len(ladder.rungs)
+    if ladder.worked is None:
+        return "tried %d ways to get executable memory; none worked" % ways
+    return "tried %d ways to get executable memory; the %s worked: %s" % (
+        ways,
+        ordinal(ways),
+        printable(ladder.worked.way, 200),
+    )
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return "%d%s" % (number, ending)
 
 
 def memory_text(part: Touched, path: str, origin: str) -> str:

@@ -52,4 +52,4 @@ def seize_all(tracer: Tracer, lifecycle: Lifecycle, pid: int) -> None:
                 task.personality = leader.personality
                 task.recording = True
 
-    tracer.hold_all(seed)
+    tracer.standstills.hold_all(seed)

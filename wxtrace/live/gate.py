@@ -1,8 +1,9 @@
-"""One map-changing call at a time in each address space.
+"""Map-changing calls of one address space go into the kernel one after the other, unless they cannot meet.
 
 waitpid does not return exit stops in the order in which the kernel did the calls, so two calls in flight at once
-could be written down the wrong way round. A second one waits at its entry until the first has come back. Nothing
-is held in a space with one user, and nobody longer than `PATIENCE` (a mapping that blocks in FUSE or userfaultfd).
+could be written down the wrong way round. A call whose order matters (footprint.py) waits at its entry until those
+before it have come back. Nothing is held in a space with one user, and nobody longer than `PATIENCE` (a mapping that
+blocks in FUSE or userfaultfd).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import time
 from typing import List, Set
 
+from wxtrace.live.footprint import EVERYTHING, Footprint, overlap
 from wxtrace.live.procfs import stands_still
 from wxtrace.live.task import Space, Task
 
@@ -20,9 +22,13 @@ PATIENCE = 0.05
 
 
 class Gate:
-    """Who may go into the kernel. Only bookkeeping: the caller resumes what is let through."""
+    """Who may go into the kernel. Only bookkeeping: the caller resumes what is let through.
 
-    def __init__(self) -> None:
+    `one_at_a_time`: however little two calls have to do with each other; for whoever compares whole maps.
+    """
+
+    def __init__(self, one_at_a_time: bool = False) -> None:
+        self._one_at_a_time = one_at_a_time
         self._contested: Set[Space] = set()
 
     @property
@@ -30,11 +36,12 @@ class Gate:
         """Whether anybody waits: then time matters."""
         return bool(self._contested)
 
-    def enter(self, task: Task, space: Space) -> bool:
+    def enter(self, task: Task, space: Space, footprint: Footprint) -> bool:
         """True when `task` may go on; else it waits, stopped, until `leave` or `overdue` names it."""
-        if space.holder is None or space.holder is task:
-            space.holder = task
-            space.held_since = time.monotonic()
+        # A stale map can only be read again while nobody changes it.
+        task.footprint = EVERYTHING if self._one_at_a_time or space.stale else footprint
+        if not space.queue and self._may_enter(task, space):
+            space.holders[task] = time.monotonic()
             return True
         task.waiting = True
         space.queue.append(task)
@@ -42,36 +49,44 @@ class Gate:
         return False
 
     def leave(self, task: Task, space: Space) -> List[Task]:
-        """`task` is out of the kernel, or dead: whom to resume now (at most one)."""
+        """`task` is out of the kernel, or dead: whom to resume now."""
         if task.waiting:
             task.waiting = False
             space.queue.remove(task)
         space.passed.discard(task)
-        if space.holder is not task:
-            return []
-        return self._pass_on(space)
+        space.holders.pop(task, None)
+        return self._let_in(space)
 
     def overdue(self) -> List[Task]:
         """Let the next in where a holder has been in the kernel for too long; those spaces are stale from now."""
-        freed = []
+        freed: List[Task] = []
         now = time.monotonic()
         for space in list(self._contested):
-            holder = space.holder
-            if now - space.held_since > PATIENCE and holder is not None and not stands_still(holder.tid):
-                space.stale = True
-                space.passed.add(holder)
-                freed += self._pass_on(space)
+            first = space.queue[0]
+            for holder, since in list(space.holders.items()):
+                if (
+                    now - since > PATIENCE
+                    and overlap(holder.footprint, first.footprint)
+                    and not stands_still(holder.tid)
+                ):
+                    space.stale = True
+                    space.passed.add(holder)
+                    del space.holders[holder]
+            freed += self._let_in(space)
         return freed
 
-    def _pass_on(self, space: Space) -> List[Task]:
-        space.holder = None
+    def _may_enter(self, task: Task, space: Space) -> bool:
+        others = (holder for holder in space.holders if holder is not task)
+        return not any(overlap(holder.footprint, task.footprint) for holder in others)
+
+    def _let_in(self, space: Space) -> List[Task]:
+        """Those in front of the queue, in their order, until one has to wait on."""
+        freed: List[Task] = []
+        while space.queue and self._may_enter(space.queue[0], space):
+            task = space.queue.popleft()
+            task.waiting = False
+            space.holders[task] = time.monotonic()
+            freed.append(task)
         if not space.queue:
             self._contested.discard(space)
-            return []
-        task = space.queue.popleft()
-        task.waiting = False
-        space.holder = task
-        space.held_since = time.monotonic()
-        if not space.queue:
-            self._contested.discard(space)
-        return [task]
+        return freed

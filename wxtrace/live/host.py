@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from typing import Dict, Optional
+from functools import cache
+from typing import List, Optional
 
 from wxtrace.decoders.proctext import parse_status
 from wxtrace.live import ptrace
 from wxtrace.live.procfs import read_proc
 from wxtrace.model.facts import Host
 
-__all__ = ["read_host", "selinux_enforcing"]
+__all__ = ["read_host", "security_modules"]
 
 _SYSCTLS = (
     "vm/max_map_count",
@@ -20,14 +22,41 @@ _SYSCTLS = (
     "kernel/randomize_va_space",
     "kernel/yama/ptrace_scope",
 )
-_SELINUX = "/sys/fs/selinux"
 _PR_GET_MDWE = 66
+_SYS_LSM_LIST_MODULES = 461
+_MODULES = {
+    100: "capability",
+    101: "selinux",
+    102: "smack",
+    103: "tomoyo",
+    104: "apparmor",
+    105: "yama",
+    106: "loadpin",
+    107: "safesetid",
+    108: "lockdown",
+    109: "bpf",
+    110: "landlock",
+    111: "ima",
+    112: "evm",
+    113: "ipe",
+}
+"""include/uapi/linux/lsm.h"""
 
 
-def selinux_enforcing() -> Optional[bool]:
-    """Whether SELinux refuses; None where it does not run."""
-    value = _read(_SELINUX + "/enforce")
-    return None if value is None else value == "1"
+@cache
+def security_modules() -> Optional[List[str]]:
+    """The modules at work, in the order they are asked; None where the kernel does not tell.
+
+    By lsm_list_modules(2) (Linux 6.8) where securityfs is not mounted, as in most containers.
+    """
+    listed = _read("/sys/kernel/security/lsm")
+    if listed:
+        names = [name for name in listed.split(",") if name]
+        # Before Linux 6.9 it is none of the modules, but asked right behind them (security/security.c).
+        return names if "ima" in names or not os.path.isdir("/sys/kernel/security/ima") else [*names, "ima"]
+    ids, size = (ctypes.c_uint64 * 64)(), ctypes.c_uint32(64 * 8)
+    count = ctypes.PyDLL(None).syscall(_SYS_LSM_LIST_MODULES, ids, ctypes.byref(size), 0)
+    return [_MODULES.get(id, "module %d" % id) for id in ids[:count]] if count > 0 else None
 
 
 def read_host() -> Host:
@@ -36,31 +65,28 @@ def read_host() -> Host:
     filters = parse_status(read_proc(os.getpid(), "status", 65536)).get("Seccomp_filters", "0")
     mdwe = ptrace.prctl(_PR_GET_MDWE, 0, 0, 0, 0)
     sysctls = {name.replace("/", "."): _read("/proc/sys/" + name) for name in _SYSCTLS}
-    return Host(
+    modules = security_modules()
+    host = Host(
         kernel=system.release,
         machine=system.machine,
         page_size=os.sysconf("SC_PAGE_SIZE"),
-        lsm=[name for name in (_read("/sys/kernel/security/lsm") or "").split(",") if name],
-        selinux_enforcing=selinux_enforcing(),
-        selinux_booleans=_booleans(),
+        lsm=modules or [],
+        lsm_known=modules is not None,
         sysctl={name: value for name, value in sysctls.items() if value is not None},
         mdwe=mdwe if mdwe >= 0 else None,
         seccomp_filters=int(filters) if filters.isdigit() else 0,
     )
+    return _with_selinux(host) if os.path.exists("/sys/fs/selinux/enforce") else host
 
 
-def _booleans() -> Dict[str, bool]:
-    found = {}
-    try:
-        names = os.listdir(_SELINUX + "/booleans")
-    except OSError:
-        return {}
-    for name in names:
-        if "exec" in name or "mmap" in name:
-            value = _read("%s/booleans/%s" % (_SELINUX, name))
-            if value:
-                found[name] = value.split()[0] == "1"
-    return found
+def _with_selinux(host: Host) -> Host:
+    # Not on the many machines without it: it is imported only to be asked.
+    from dataclasses import replace
+
+    from wxtrace.live.selinuxfs import Selinuxfs
+
+    selinuxfs = Selinuxfs()
+    return replace(host, selinux_enforcing=selinuxfs.enforcing(), selinux_booleans=selinuxfs.booleans())
 
 
 def _read(path: str) -> Optional[str]:

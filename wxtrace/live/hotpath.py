@@ -12,6 +12,7 @@ import time
 from typing import Callable, Dict
 
 from wxtrace.live import ptrace
+from wxtrace.live.footprint import footprint
 from wxtrace.live.gate import Gate
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
@@ -30,6 +31,7 @@ _NUMBERS = CALL_NUMBERS[X86_64]
 _MADVISE = _NUMBERS["madvise"]
 _PROTECTS = frozenset({_NUMBERS["mprotect"], _NUMBERS["pkey_mprotect"]})
 _MMAP = _NUMBERS["mmap"]
+_MUNMAP = _NUMBERS["munmap"]
 _PLAIN = frozenset(_NUMBERS[name] for name in ("mmap", "mprotect", "pkey_mprotect", "munmap", "madvise"))
 _TRACED = frozenset(_NUMBERS.values())
 _GROWS = f.GROWSDOWN | f.GROWSUP
@@ -48,6 +50,8 @@ class HotPath:
         self._resume = resume
         self._info = ctypes.create_string_buffer(ptrace.SYSCALL_INFO_SIZE)
         self._address = ctypes.addressof(self._info)
+        self._message = ctypes.c_ulong()
+        self._message_address = ctypes.addressof(self._message)
         self._request: Resume = ptrace.raw_request
         self._start = recorder.start_ns
         # The call each task is in, as unpacked at its seccomp stop.
@@ -55,31 +59,18 @@ class HotPath:
 
     def entered(self, task: Task) -> bool:
         """At a seccomp stop: resumed to the exit stop, or False with nothing done."""
-        if task.full or not task.recording or task.quiesce is not None:
-            return False
-        if task.personality & f.READ_IMPLIES_EXEC:
+        if task.full:
+            return self._let_through(task)
+        if not task.recording or task.quiesce is not None or task.personality & f.READ_IMPLIES_EXEC:
             return False
         tid = task.tid
-        request = self._request
-        if request(ptrace.PTRACE_GET_SYSCALL_INFO, tid, ptrace.SYSCALL_INFO_SIZE, self._address) <= 0:
+        if self._request(ptrace.PTRACE_GET_SYSCALL_INFO, tid, ptrace.SYSCALL_INFO_SIZE, self._address) <= 0:
             return False
         call = _ENTRY.unpack_from(self._info)
-        number = call[4]
-        if number not in _PLAIN or call[1] != _ARCH or call[11] != COOKIE:
+        if call[11] != COOKIE or not _is_plain(call, task):
             return False
-        if number == _MMAP:
-            flags = call[8]
-            if flags & _KIND != _PRIVATE_ANONYMOUS or flags & _NOT_PLAIN:
-                return False
-        elif number in _PROTECTS and call[7] & _GROWS:
-            return False
-        self._calls[tid] = call
-        task.info = (X86_64, number, call[5:11])
         task.reached_kernel = True
-        if task.space.users != 1 and number != _MADVISE and not self._gate.enter(task, task.space):
-            self._recorder.arm()
-            return True
-        request(ptrace.PTRACE_SYSCALL, tid, 0, 0)
+        self._admit(task, call)
         return True
 
     def left(self, task: Task) -> bool:
@@ -93,35 +84,83 @@ class HotPath:
             return False
         op, result = _EXIT.unpack_from(self._info)
         space = task.space
-        if op != ptrace.OP_EXIT or result < 0 or space.stale:
+        if op != ptrace.OP_EXIT or result < 0 or space.stale or not task.reached_kernel:
             return False
         task.info = None
-        self._recorder.plain_call(tid, time.monotonic_ns() - self._start, BY_KERNEL, call, result)
-        if space.holder is task:
+        now = time.monotonic_ns()
+        # Whoever may go on goes on before this is written down: it runs meanwhile.
+        if space.holders:
             for freed in self._gate.leave(task, space):
                 self._resume(freed)
-        request(ptrace.PTRACE_CONT, tid, 0, 0)
+        request(ptrace.PTRACE_SYSCALL if task.full else ptrace.PTRACE_CONT, tid, 0, 0)
+        self._recorder.plain_call(tid, now - self._start, BY_KERNEL, call, result)
         return True
 
     def passed(self, task: Task) -> bool:
-        """At a syscall stop in full mode: resumed when the call is none of ours, or False with nothing done."""
+        """At a syscall stop in full mode: `left`, or resumed at an entry or at an exit that means nothing to us."""
         if task.quiesce is not None:
             return False
         tid = task.tid
-        request = self._request
-        if request(ptrace.PTRACE_GET_SYSCALL_INFO, tid, ptrace.SYSCALL_INFO_SIZE, self._address) <= 0:
+        if tid in self._calls:
+            return self.left(task)
+        if self._request(ptrace.PTRACE_GET_SYSCALL_INFO, tid, ptrace.SYSCALL_INFO_SIZE, self._address) <= 0:
             return False
-        op, arch, _, _, number, *_ = _ENTRY.unpack_from(self._info)
-        if op == ptrace.OP_ENTRY:
-            if arch != _ARCH or number in _TRACED:
-                return False
+        call = _ENTRY.unpack_from(self._info)
+        if call[0] == ptrace.OP_ENTRY:
+            if call[1] != _ARCH or call[4] in _TRACED:
+                if not (task.filtered and task.recording and _is_plain(call, task)):
+                    return False
+                if task.personality & f.READ_IMPLIES_EXEC:
+                    return False
+                task.reached_kernel = False
+                self._admit(task, call)
+                return True
             task.info = None
             task.reached_kernel = False
-        elif op != ptrace.OP_EXIT or task.info is not None:
+        elif call[0] != ptrace.OP_EXIT or task.info is not None:
             return False
-        request(ptrace.PTRACE_SYSCALL, tid, 0, 0)
+        self._request(ptrace.PTRACE_SYSCALL, tid, 0, 0)
         return True
 
     def forget(self, tid: int) -> None:
         """The task is gone."""
         self._calls.pop(tid, None)
+
+    def _admit(self, task: Task, call: tuple[int, ...]) -> None:
+        """Remember the call, and let it into the kernel as soon as nobody else of its space is there."""
+        number = call[4]
+        space = task.space
+        args = call[5:11]
+        if space.users == 1 or number == _MADVISE or self._gate.enter(task, space, footprint(X86_64, number, args)):
+            self._request(ptrace.PTRACE_SYSCALL, task.tid, 0, 0)
+        else:
+            self._recorder.arm()
+        self._calls[task.tid] = call
+        task.info = (X86_64, number, args)
+
+    def _let_through(self, task: Task) -> bool:
+        """At the seccomp stop of a call that was seen at its entry: whose stop it is, is all that is new."""
+        tid = task.tid
+        if tid not in self._calls or task.quiesce is not None:
+            return False
+        if self._request(ptrace.PTRACE_GETEVENTMSG, tid, 0, self._message_address) < 0:
+            return False
+        if self._message.value != COOKIE:
+            return False
+        task.reached_kernel = True
+        self._request(ptrace.PTRACE_SYSCALL, tid, 0, 0)
+        return True
+
+
+def _is_plain(call: tuple[int, ...], task: Task) -> bool:
+    """Whether the arguments alone tell all that this call does when it succeeds."""
+    number = call[4]
+    if number not in _PLAIN or call[1] != _ARCH:
+        return False
+    if number == _MMAP:
+        return call[8] & _KIND == _PRIVATE_ANONYMOUS and not call[8] & _NOT_PLAIN
+    if number == _MUNMAP:
+        # The library that was mapped last goes: perhaps the loader refused it (libraries.py).
+        library = task.space.library
+        return library is None or library[0] != call[5] or library[1] is None
+    return number not in _PROTECTS or not call[7] & _GROWS

@@ -28,9 +28,21 @@ class Launched(NamedTuple):
     failure: int
 
 
-def launch(path: bytes, argv: List[bytes], use_filter: bool, handlers: Mapping[signal.Signals, Any]) -> Launched:
-    """Fork the child. It does nothing until one byte is written to `go`. `handlers` are the signals' own ones."""
+def launch(
+    path: bytes,
+    argv: List[bytes],
+    use_filter: bool,
+    handlers: Mapping[signal.Signals, Any],
+    terminal: Optional[bytes] = None,
+) -> Launched:
+    """Fork the child. It does nothing until one byte is written to `go`. `handlers` are the signals' own ones.
+
+    `terminal` is its TERM where its terminal is not ours.
+    """
     environment = _original_environment()
+    if terminal is not None:
+        environment = [entry for entry in environment if not entry.startswith((b"TERM=", b"COLORTERM="))]
+        environment.append(b"TERM=" + terminal)
     go_read, go_write = os.pipe()
     failure_read, failure_write = os.pipe()
     pid = os.fork()

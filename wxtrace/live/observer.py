@@ -6,10 +6,12 @@ Ordinary calls cost one record. /proc is asked only where arguments do not tell 
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
+from wxtrace.live.libraries import library_mapped, library_of_line, loader_version
 from wxtrace.live.probe import Prober
 from wxtrace.live.procfs import read_memory, read_proc
 from wxtrace.live.recorder import Recorder
@@ -18,15 +20,19 @@ from wxtrace.live.traced import name_of
 from wxtrace.model import flags as f
 from wxtrace.model.abi import I386
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
-from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Named, Resynced
+from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Named, Resynced, Unloading
+from wxtrace.model.outcome import may_be_refused
 from wxtrace.model.touching import page_align_up
 
 if TYPE_CHECKING:
+    from wxtrace.live.filters import FilterWatch
+    from wxtrace.live.unwinder import Unwinder
     from wxtrace.live.verify import Verifier
 
 __all__ = ["Observer"]
 
 _PR_SET_MM = 35
+_PF_X = 1
 _WHOLE = (0, 1 << 64)
 Words = Tuple[int, ...]
 
@@ -50,6 +56,8 @@ class Observer:
         # Off once threads run on untraced: they change the map unseen.
         self.verifies = verifier is not None
         self._page_size = page_size
+        self.unwinder: Optional[Unwinder] = None
+        self._filter_watch: Optional[FilterWatch] = None
 
     def finished(self, task: Task, abi: int, number: int, args: Words, result: int) -> None:
         """The call came back. Errors while reading /proc (the task may be dying) lose only what was asked."""
@@ -62,25 +70,51 @@ class Observer:
         failed = -4096 < result < 0
         if name == "brk":
             failed = self._brk(task, args[0], result)
+        elif name == "shmdt" and result == 0 and decided != BY_FILTER:
+            failed = self._still_attached(task, args[0])
         call = Call(task.tid, recorder.now(), abi, number, args, result, decided)  # type: ignore[arg-type]
         if name in _BIRTHS and not failed:
             return
         if task.space.stale and not task.space.in_use_beside(task) and (failed or decided != BY_FILTER):
             self.resync(task, *_WHOLE, why="calls overlapped")
+        if decided == BY_FILTER:
+            self._filters().answered(task)
+            if result >= 0 and result != number:
+                # A listener may have told the kernel to go on (SECCOMP_USER_NOTIF_FLAG_CONTINUE).
+                for start, end in self._changed_ranges(call):
+                    self.resync(task, start, end, why="a filter answered")
         if failed:
             self._failure(task, name, call)
+        if failed or decided == BY_FILTER:
+            errno = f.errno_name(-result) if -4096 < result < 0 else ""
+            if may_be_refused(name, errno, decided == BY_FILTER):
+                self._sample_stack(task, call)
+        if failed:
             recorder.call(call, keep=True)
             recorder.flush()
         else:
-            if name not in _SILENT and decided != BY_FILTER:
+            if name == "munmap":
+                self._unmapped(task, call)
+            elif name not in _SILENT and decided != BY_FILTER:
                 self._success(task, name, call)
             recorder.call(call)
         if self._verifier is not None and self.verifies and name in MAP_CHANGING:
             self._verifier.check(task, name, self._changed_ranges(call))
 
+    def _sample_stack(self, task: Task, call: Call) -> None:
+        if self.unwinder is None:
+            # Not at the start: a program that nothing is refused to shall not pay for it.
+            from wxtrace.live.unwinder import Unwinder
+
+            self.unwinder = Unwinder(self._recorder)
+        self.unwinder.sample(task, call)
+
     def unfinished(self, task: Task, abi: int, number: int, args: Words) -> None:
         """The task died inside the call."""
         decided = BY_KERNEL if task.reached_kernel else UNDECIDED
+        if task.full and not task.reached_kernel:
+            # It may have been killed by a filter.
+            self._filters().answered(task, dead=True)
         self._recorder.call(
             Call(task.tid, self._recorder.now(), abi, number, args, None, decided),  # type: ignore[arg-type]
             keep=True,
@@ -102,6 +136,14 @@ class Observer:
         known, task.space.brk = task.space.brk, result
         return asked != 0 and result != asked and (known is None or asked != known)
 
+    def _still_attached(self, task: Task, address: int) -> bool:
+        """Whether shmdt, which does not look at the answer of its own munmap, left sealed memory (ipc/shm.c)."""
+        try:
+            line = task.space.maps_file(task.tid).at_or_after(address)
+        except OSError:
+            return False
+        return line is not None and line.path.startswith("/SYSV") and line.start - address == line.offset
+
     def _failure(self, task: Task, name: str, call: Call) -> None:
         request = request_of(call.abi, call.number, call.args)
         if self._recorder.journal.full:
@@ -109,7 +151,18 @@ class Observer:
             self.resync(task, *_WHOLE, why="calls were dropped")
         for start, end in self._ranges(request):
             self.resync(task, start, end, "the call failed")
-        self._recorder.fact(self._prober.probe(task, name, request, call))
+        probe = self._prober.probe(task, name, request, call)
+        if call.decided == UNDECIDED and probe.status.get("Seccomp") == "2":
+            self._filters().answered(task)
+        self._recorder.fact(probe)
+
+    def _filters(self) -> FilterWatch:
+        if self._filter_watch is None:
+            # Most programs have no filter.
+            from wxtrace.live.filters import FilterWatch
+
+            self._filter_watch = FilterWatch(self._recorder)
+        return self._filter_watch
 
     def _ranges(self, request: Request) -> List[Tuple[int, int]]:
         """What a failed call may have changed all the same."""
@@ -124,7 +177,7 @@ class Observer:
             ranges = [(start, end)]
             if request.flags & f.MREMAP_FIXED:
                 ranges.append((target, target + page_align_up(request.new_length, self._page_size)))
-        elif name == "shmat" and request.flags & f.SHM_REMAP:
+        elif name == "shmdt" or (name == "shmat" and request.flags & f.SHM_REMAP):
             ranges = [_WHOLE]
         else:
             ranges = []
@@ -158,6 +211,9 @@ class Observer:
             comm = read_proc(task.tid, "comm", 64).rstrip(b"\n")
             self._recorder.fact(Named(task.tid, os.fsdecode(comm)))
             return
+        if name == "seccomp" or (name == "prctl" and call.args[0] & 0xFFFFFFFF == f.PR_SET_SECCOMP):
+            self._filters().installed(task, call.abi, call.number, call.args)
+            return
         if name in ("prctl", "arch_prctl"):
             self.resync(task, *_WHOLE, why=name)
             return
@@ -166,7 +222,24 @@ class Observer:
         except OSError:
             return
         if lines:
-            self._recorder.fact(Mapped(task.tid, lines))
+            self._recorder.fact(Mapped(task.tid, lines, _open_for_writing(task.tid, name, call.args)))
+            if name in ("mmap", "mmap2"):
+                task.space.library = library_mapped(task.space.library, call.args, lines[0])
+
+    def _unmapped(self, task: Task, call: Call) -> None:
+        """A library that goes as soon as it came may be one that the loader refused."""
+        library = task.space.library
+        if library is None or library[0] != call.args[0] or library[1] is None:
+            return
+        task.space.library = None
+        found = library_of_line(task.tid, library[1])
+        if found.trouble or not (found.stack_flags is None or found.stack_flags & _PF_X):
+            return
+        try:
+            lines = task.space.maps_file(task.tid).lines()
+        except OSError:
+            return
+        self._recorder.fact(Unloading(task.tid, found, loader_version(task.tid, lines)))
 
     def _mapped_by(self, task: Task, name: str, call: Call) -> List[MapLine]:
         request = request_of(call.abi, call.number, call.args)
@@ -185,6 +258,19 @@ class Observer:
             result -= 1
         line = maps.at(result)
         return [line] if line is not None else []
+
+
+def _open_for_writing(tid: int, name: str, args: Words) -> bool:
+    """Whether an executable mapping was made of a descriptor that can be written to.
+
+    The links in /proc/PID/fd have the mode of the open file as their permissions (fs/proc/fd.c:tid_fd_update_inode).
+    """
+    if name not in ("mmap", "mmap2") or not args[2] & f.PROT_EXEC or args[3] & f.MAP_ANONYMOUS:
+        return False
+    try:
+        return bool(os.lstat("/proc/%d/fd/%d" % (tid, args[4] & 0xFFFFFFFF)).st_mode & stat.S_IWUSR)
+    except OSError:
+        return False
 
 
 def _who_decided(task: Task) -> int:
@@ -207,9 +293,9 @@ _SPECIAL: Dict[str, _Predicate] = {
     "io_destroy": lambda a: False,
     "map_shadow_stack": lambda a: True,
     "personality": lambda a: True,
-    "prctl": lambda a: a[0] & 0xFFFFFFFF in (f.PR_SET_NAME, _PR_SET_MM),
+    "prctl": lambda a: a[0] & 0xFFFFFFFF in (f.PR_SET_NAME, f.PR_SET_SECCOMP, _PR_SET_MM),
     "arch_prctl": lambda a: True,
-    "seccomp": lambda a: False,
+    "seccomp": lambda a: a[0] & 0xFFFFFFFF == f.SECCOMP_SET_MODE_FILTER,
     "ptrace": lambda a: False,
     "fork": lambda a: False,
     "vfork": lambda a: False,

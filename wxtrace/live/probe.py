@@ -12,9 +12,10 @@ import os
 import stat
 import struct
 import time
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Set, Tuple
 
 from wxtrace.decoders import DecodeError
+from wxtrace.decoders.cgroup import cgroup_path
 from wxtrace.decoders.procmaps import Vma
 from wxtrace.decoders.proctext import (
     parse_fdinfo,
@@ -25,24 +26,43 @@ from wxtrace.decoders.proctext import (
     parse_status,
 )
 from wxtrace.live import ptrace
+from wxtrace.live.host import security_modules
 from wxtrace.live.inject import query_mdwe
+from wxtrace.live.libraries import library_of_refusal
+from wxtrace.live.machine_evidence import Room, cpu_features, huge_pages, room_left, same_namespaces, segment
 from wxtrace.live.procfs import read_link, read_proc, smaps_of_range, thread_group
 from wxtrace.live.task import Task
 from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
-from wxtrace.model.facts import BY_KERNEL, Call, Descriptor, MountFact, Probe
+from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Probe
+from wxtrace.model.objects import Descriptor, MountFact
+from wxtrace.model.restrictions import ModuleState, SelinuxState
 
 __all__ = ["Prober"]
 
 MOST_VMAS = 64
 BUDGET_SECONDS, REFILL = 1.0, 0.1
 """A full probe takes milliseconds. Together they may take a tenth of the time, after a first second; beyond that
-(a program that fails in a loop) probes are short."""
+(a program that fails in a loop) probes are short. The first failure of a kind always gets a full one: short ones lean
+on it."""
+MOST_KINDS = 4096
 
-_EACCES, _EPERM = -13, -1
-_SYSCTLS = ("vm/max_map_count", "vm/overcommit_memory", "vm/mmap_min_addr", "vm/memfd_noexec", "vm/nr_hugepages")
+_EACCES, _EPERM, _EMFILE = -13, -1, -24
+_HOOKED = frozenset({"mmap", "mmap2", "mprotect", "pkey_mprotect", "shmat", "remap_file_pages", "mremap"})
+"""Calls in which security modules have a say (include/linux/lsm_hook_defs.h)."""
+_NEEDING_ROOM = frozenset({"mmap", "mmap2", "mremap", "shmat"})
+_CPU_CALLS = frozenset({"pkey_mprotect", "pkey_alloc", "pkey_free", "map_shadow_stack", "arch_prctl"})
+_SYSCTLS = (
+    "vm/max_map_count",
+    "vm/overcommit_memory",
+    "vm/mmap_min_addr",
+    "vm/memfd_noexec",
+    "vm/admin_reserve_kbytes",
+    "vm/user_reserve_kbytes",
+    "fs/file-max",
+)
 _STATUS = ("Seccomp", "Seccomp_filters", "NoNewPrivs", "CapEff", "VmSize", "VmData", "VmLck", "Uid")
-_MEMINFO = ("MemTotal", "SwapTotal", "CommitLimit", "Committed_AS", "HugePages_Free", "HugePages_Rsvd")
+_MEMINFO = ("MemTotal", "SwapTotal", "CommitLimit", "Committed_AS", "HugePages_Free", "HugePages_Rsvd", "Hugepagesize")
 _KINDS = {
     stat.S_IFREG: "regular file",
     stat.S_IFDIR: "directory",
@@ -62,6 +82,7 @@ class Prober:
     def __init__(self) -> None:
         self._budget = BUDGET_SECONDS
         self._refilled = time.monotonic()
+        self._kinds: Set[Tuple[int, str, Optional[int], int]] = set()
 
     def probe(self, task: Task, name: str, request: Request, call: Call) -> Probe:
         """Everything a rule may want to see about this failed call."""
@@ -79,7 +100,8 @@ class Prober:
         except (ptrace.TaskGone, OSError):
             ip = sp = 0
         comm = os.fsdecode(read_proc(tid, "comm", 64).rstrip(b"\n"))
-        if self._budget <= 0:
+        first = self._first_of_its_kind(task, name, request, call)
+        if self._budget <= 0 and not first:
             return Probe(tid, comm, ip, sp, vmas_complete=False, short=True)
         status = parse_status(read_proc(tid, "status", 65536))
         vmas, complete = self._vmas(tid, request, task.space.brk)
@@ -90,10 +112,16 @@ class Prober:
         except DecodeError:
             pass
         short_of_memory = call.result in (-12, -11) or name == "brk"
+        room = room_left(tid, name in _NEEDING_ROOM) if short_of_memory else Room()
+        same = same_namespaces(tid) if name in ("memfd_create", "shmat") else False
         descriptor = None
         if name == "mmap" or name == "mmap2":
             if not request.flags & f.MAP_ANONYMOUS:
                 descriptor = self._descriptor(tid, request.fd)
+        mounts = self._mounts(tid, vmas)
+        selinux = modules = None
+        if call.decided != BY_FILTER and call.result in (_EACCES, _EPERM) and name in _HOOKED:
+            selinux, modules = _asked_modules(tid, request, vmas, mounts)
         seccomp_filters = status.get("Seccomp_filters", "0")
         mdwe = None
         if self._wants_mdwe(request, call) and seccomp_filters == ("1" if task.filtered else "0"):
@@ -107,20 +135,37 @@ class Prober:
             vmas_complete=complete,
             status={key: status[key] for key in _STATUS if key in status},
             limits=parse_limits(read_proc(tid, "limits", 16384)),
-            map_count=self._map_count(task) if short_of_memory else None,
+            map_count=room.map_count,
             sysctl=_sysctls(),
             meminfo=_meminfo(tid) if short_of_memory else {},
             descriptor=descriptor,
-            mounts=self._mounts(tid, vmas),
+            mounts=mounts,
             mdwe=mdwe,
             filters_ours=1 if task.filtered else 0,
             lsm_label=_lsm_label(tid),
+            selinux=selinux,
+            modules=modules,
+            cgroup=cgroup_path(read_proc(tid, "cgroup", 65536)) if call.result in (_EACCES, _EPERM) else None,
             personality=_hex(read_proc(tid, "personality", 64)),
             start_brk=start_brk,
             start_stack=start_stack,
             brk=task.space.brk,
-            open_fds=_count_fds(tid) if name.startswith("memfd") else None,
+            open_fds=_count_fds(tid) if name.startswith("memfd") or call.result == _EMFILE else None,
+            library=library_of_refusal(task, request, vmas),
+            same_namespaces=same,
+            cpu_features=cpu_features() if name in _CPU_CALLS else None,
+            largest_gap=room.largest_gap,
+            largest_low_gap=room.largest_low_gap,
+            huge_pages=huge_pages() if _about_huge_pages(name, request) else None,
+            segment=segment(request.fd) if name == "shmat" and same else None,
         )
+
+    def _first_of_its_kind(self, task: Task, name: str, request: Request, call: Call) -> bool:
+        kind = (task.pid, name, call.result, (request.prot or 0) & 7)
+        if kind in self._kinds or len(self._kinds) >= MOST_KINDS:
+            return False
+        self._kinds.add(kind)
+        return True
 
     def _refill(self) -> float:
         now = time.monotonic()
@@ -151,9 +196,6 @@ class Prober:
             request.name == "shmat" and bool(request.flags & f.SHM_EXEC)
         )
         return wants_exec or request.name in ("mmap", "mprotect")
-
-    def _map_count(self, task: Task) -> Optional[int]:
-        return read_proc(task.tid, "maps").count(b"\n") or None
 
     def _mounts(self, tid: int, vmas: List[Vma]) -> Dict[str, MountFact]:
         """The mounts of the files in range, by device number as maps writes it."""
@@ -217,6 +259,18 @@ def _borrowed_descriptor(tid: int, fd: int, kind: Optional[str]) -> tuple[Option
     return seals, append_only
 
 
+def _asked_modules(
+    tid: int, request: Request, vmas: List[Vma], mounts: Dict[str, MountFact]
+) -> tuple[Optional[SelinuxState], Optional[ModuleState]]:
+    # Only where a call was refused with their errnos: most programs never need the imports.
+    from wxtrace.live.module_evidence import module_state
+    from wxtrace.live.selinux_evidence import selinux_state
+
+    known = security_modules() or []
+    context = read_proc(tid, "attr/current", 4097)
+    return selinux_state(tid, request, vmas, mounts, context), module_state(tid, request, known)
+
+
 def _lsm_label(tid: int) -> Optional[str]:
     """The task's security context; None when no module answers (EINVAL)."""
     text = read_proc(tid, "attr/current", 4096).rstrip(b"\0\n")
@@ -241,6 +295,12 @@ def _meminfo(tid: int) -> Dict[str, int]:
     except OSError:
         return {}
     return {key: sizes[key] for key in _MEMINFO if key in sizes}
+
+
+def _about_huge_pages(name: str, request: Request) -> bool:
+    if name in ("mmap", "mmap2"):
+        return bool(request.flags & f.MAP_HUGETLB)
+    return name == "memfd_create" and bool(request.flags & f.MFD_HUGETLB)
 
 
 def _count_fds(tid: int) -> Optional[int]:

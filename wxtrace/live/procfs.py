@@ -12,7 +12,7 @@ import os
 from typing import BinaryIO, Iterator, List, Optional, Tuple
 
 from wxtrace.decoders import DecodeError
-from wxtrace.decoders.procmap_query import PROCMAP_QUERY, QUERY_SIZE, decode_answer, encode_query
+from wxtrace.decoders.procmap_query import PROCMAP_QUERY, QUERY_SIZE, VMA_EXECUTABLE, decode_answer, encode_query
 from wxtrace.decoders.procmaps import MapLine, Vma, parse_maps, parse_smaps
 from wxtrace.decoders.proctext import parse_stat, parse_status
 
@@ -136,10 +136,13 @@ class MapsFile:
         """Give the descriptor back."""
         os.close(self._fd)
 
-    def at_or_after(self, address: int) -> Optional[MapLine]:
-        """The line that covers `address`, or else the next one; None when there is none."""
+    def at_or_after(self, address: int, only: int = 0) -> Optional[MapLine]:
+        """The line that covers `address`, or else the next one; None when there is none.
+
+        `only`: VMA_EXECUTABLE, to pass over all others.
+        """
         if self._can_query:
-            self._query.raw = encode_query(address, ctypes.addressof(self._name), _NAME_SIZE)
+            self._query.raw = encode_query(address, ctypes.addressof(self._name), _NAME_SIZE, only)
             try:
                 fcntl.ioctl(self._fd, PROCMAP_QUERY, self._query)
                 return decode_answer(self._query.raw, self._name.raw)
@@ -149,7 +152,8 @@ class MapsFile:
                 if error.errno == errno.ESRCH:
                     raise
                 self._can_query = False
-        return next((line for line in self.lines() if line.end > address), None)
+        wanted = "x" if only == VMA_EXECUTABLE else ""
+        return next((line for line in self.lines() if line.end > address and wanted in line.perms), None)
 
     def at(self, address: int) -> Optional[MapLine]:
         """The line that covers `address`."""
@@ -167,6 +171,20 @@ class MapsFile:
                 break
             found.append(line)
             start = line.end
+        return found
+
+    def executable(self, most: int) -> List[MapLine]:
+        """The executable lines, the first `most` of them."""
+        found: List[MapLine] = []
+        address = 0
+        while len(found) < most:
+            line = self.at_or_after(address, VMA_EXECUTABLE)
+            if not self._can_query:
+                return [line for line in self.lines() if "x" in line.perms][:most]
+            if line is None:
+                break
+            found.append(line)
+            address = line.end
         return found
 
     def lines(self) -> List[MapLine]:

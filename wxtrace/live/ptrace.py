@@ -11,11 +11,18 @@ import ctypes
 import os
 import signal
 import struct
-from ctypes.util import find_library
+import sys
+from types import ModuleType
 from typing import NamedTuple, Tuple
 
-from ptrace.binding import func as _func
-from ptrace.binding.linux_struct import user_regs_struct
+# python-ptrace looks for the C library with find_library, which runs ldconfig (and a compiler, where that fails):
+# as slow as the rest of its import. The library is loaded already, and reached by no name.
+_loaded = ModuleType("ptrace.ctypes_libc")
+_loaded.__dict__.update(LIBC_FILENAME=None, libc=ctypes.CDLL(None, use_errno=True))
+sys.modules.setdefault(_loaded.__name__, _loaded)
+
+from ptrace.binding import func as _func  # noqa: E402
+from ptrace.binding.linux_struct import user_regs_struct  # noqa: E402
 
 __all__ = [
     "EVENT_CLONE",
@@ -73,8 +80,8 @@ SECCOMP_STOP = EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 WALL = 0x40000000
 _SYS_TKILL = 200
 
-_libc = ctypes.PyDLL(find_library("c") or "libc.so.6", use_errno=True)
-_fast_libc = ctypes.PyDLL(find_library("c") or "libc.so.6")
+_libc = ctypes.PyDLL(None, use_errno=True)
+_fast_libc = ctypes.PyDLL(None)
 
 _request = _fast_libc.ptrace
 _request.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)

@@ -32,7 +32,7 @@ class Recorder:
         self._channel = channel
         self.start_ns = time.monotonic_ns()
         self._armed = False
-        self._told_failure = False
+        self._told_failure = self._told_full = False
         # What the front, slow or stopped, has no room for yet.
         self._unsaid: Deque[bytes] = deque()
         channel.setblocking(False)
@@ -92,6 +92,9 @@ class Recorder:
                 # Else what waits makes the front look as well.
                 self.say({"is": "written"})
         self._send()
+        if self.journal.full and not self._told_full:
+            self._told_full = True
+            self.say({"is": "journal-full", "limit": self.journal.limit})
         if self.journal.failure is not None and not self._told_failure:
             self._told_failure = True
             self.say({"is": "journal-failed", "why": os.strerror(self.journal.failure.errno or 0)})

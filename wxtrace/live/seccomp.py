@@ -16,7 +16,7 @@ from wxtrace.live.ptrace import prctl
 from wxtrace.live.x86 import AUDIT_ARCH
 from wxtrace.model.abi import CALL_NUMBERS, I386, X86_64
 
-__all__ = ["ARGUMENT_CONDITIONS", "COOKIE", "filter_program", "install"]
+__all__ = ["ARGUMENT_CONDITIONS", "COOKIE", "filter_program", "install", "program_bytes"]
 
 COOKIE = 0x7758
 """SECCOMP_RET_DATA of our RET_TRACE: a seccomp stop that carries anything else is another tracer's."""
@@ -49,6 +49,11 @@ def filter_program() -> List[Instruction]:
     program += x86_64
     program += [(_JEQ, 1, 0, AUDIT_ARCH[I386]), (_RET, 0, 0, RET_ALLOW)]
     return program + i386
+
+
+def program_bytes() -> bytes:
+    """The filter as the kernel takes it, and shows it."""
+    return b"".join(_LAYOUT.pack(*instruction) for instruction in filter_program())
 
 
 def _abi_section(abi: int) -> List[Instruction]:
@@ -84,7 +89,7 @@ _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 
 def install() -> None:
     """Put the filter on the calling thread; NO_NEW_PRIVS only where CAP_SYS_ADMIN is missing. Raises OSError."""
-    code = b"".join(_LAYOUT.pack(*instruction) for instruction in filter_program())
+    code = program_bytes()
     buffer = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // _LAYOUT.size, ctypes.addressof(buffer))
     for privileged in (True, False):

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
-import stat
-from datetime import datetime, timezone
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional
 
 from wxtrace import __version__
 from wxtrace.descriptors import let_go_of_inherited
 from wxtrace.live import ptrace
-from wxtrace.live.attach import seize_all
 from wxtrace.live.host import read_host
-from wxtrace.live.inherited import inherited_filter_matters
 from wxtrace.live.launch import Launched, failure_of, launch
 from wxtrace.live.lifecycle import Lifecycle
+from wxtrace.live.modes import choose_mode
 from wxtrace.live.observer import Observer
 from wxtrace.live.probe import Prober
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.tracer import Tracer
-from wxtrace.model.facts import Host, ModeChanged, Note, RunEnded, RunStarted
+from wxtrace.model.facts import ModeChanged, Note, RunEnded, RunStarted
 
 if TYPE_CHECKING:
     from wxtrace.live.verify import Verifier
@@ -41,11 +41,15 @@ class Session(NamedTuple):
     attach: Optional[int]
     mode: str
     verify: bool
+    same_cpu: bool = False
+    terminal: Optional[bytes] = None
 
 
 def trace(session: Session) -> None:
     """Run the whole session; what goes wrong is said to the front, never printed."""
     recorder = Recorder(session.journal, session.channel)
+    gc.freeze()
+    gc.enable()
     try:
         _Run(session, recorder).go()
     except Exception as error:
@@ -91,6 +95,8 @@ class _Run:
             self.tracer.loop()
         if self.verifier is not None:
             self.verifier.report()
+        if self.tracer.observer.unwinder is not None:
+            self.tracer.observer.unwinder.finish()
         self.recorder.fact(RunEnded(self.recorder.now()))
         self.recorder.flush()
         self.recorder.say({"is": "over"})
@@ -103,7 +109,7 @@ class _Run:
                 self.host,
                 [os.fsdecode(word) for word in session.argv],
                 _working_directory(),
-                datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                _utc(time.time()),
                 mode,
                 session.verify,
                 session.attach,
@@ -112,8 +118,18 @@ class _Run:
         self.recorder.flush()
 
     def _launch(self, path: bytes) -> Launched:
-        use_filter, full, why = _choose_mode(self.session.mode, self.host, path)
-        launched = launch(path, self.session.argv, use_filter, self.recorder.former_handlers)
+        foreign = False
+        if self.host.seccomp_filters:
+            # Only in containers and services: it takes some time.
+            from wxtrace.live.inherited import inherited_answers, matters
+
+            self.host = replace(self.host, inherited_answers=inherited_answers())
+            foreign = matters(self.host.inherited_answers)
+        use_filter, full, why = choose_mode(self.session.mode, self.host, path, foreign)
+        if self.session.same_cpu:
+            # The child inherits it.
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        launched = launch(path, self.session.argv, use_filter, self.recorder.former_handlers, self.session.terminal)
         _leave_terminal()
         options = ptrace.OPTIONS
         if use_filter:
@@ -129,6 +145,9 @@ class _Run:
             self.recorder.fact(Note("no-filter", why))
         elif why and not full:
             self.recorder.fact(Note("inherited-filter", why))
+        if use_filter and self.host.selinux_enforcing and os.geteuid() != 0:
+            text = "SELinux is enforcing, and our filter sets NO_NEW_PRIVS: the program may keep wxtrace's own domain"
+            self.recorder.fact(Note("no-new-privs", text))
         self.recorder.say({"is": "started", "pid": launched.pid})
         os.write(launched.go, b"x")
         os.close(launched.go)
@@ -139,6 +158,8 @@ class _Run:
         # A front that is killed can ask for nothing any more.
         ptrace.prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1, 0, 0, 0)
         self._started("full")
+        from wxtrace.live.attach import seize_all
+
         seize_all(self.tracer, self.lifecycle, pid)
         self.recorder.say({"is": "started", "pid": pid})
 
@@ -149,19 +170,10 @@ class _Run:
             self.tracer.detach_all()
 
 
-def _choose_mode(asked: str, host: Host, path: bytes) -> tuple[bool, bool, str]:
-    """(install our filter, stop at every call, why)."""
-    if asked != "accelerated":
-        if host.selinux_enforcing:
-            return False, True, "SELinux is enforcing: a filter would set NO_NEW_PRIVS, which may change the domain"
-        if _gains_privileges(path) and os.geteuid() != 0:
-            return False, True, "the program is set-user-ID or has file capabilities; under ptrace it runs without them"
-    if asked == "full":
-        return True, True, "asked for by --mode full"
-    if host.seccomp_filters and inherited_filter_matters():
-        why = "an inherited seccomp filter answers some of the traced calls"
-        return (True, True, why) if asked == "auto" else (True, False, why + ", which accelerated mode never sees")
-    return True, False, ""
+def _utc(seconds: float) -> str:
+    """RFC 3339, in milliseconds; datetime takes as long to import as all of this file."""
+    whole, thousandth = divmod(int(seconds * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + ".%03dZ" % thousandth
 
 
 def _working_directory() -> str:
@@ -170,16 +182,6 @@ def _working_directory() -> str:
     except OSError:
         # Removed under our feet: the program runs there all the same.
         return "(deleted)"
-
-
-def _gains_privileges(path: bytes) -> bool:
-    try:
-        if os.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID):
-            return True
-        os.getxattr(path, "security.capability")
-    except OSError:
-        return False
-    return True
 
 
 def _leave_terminal() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Deque, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Deque, Dict, Optional, Set, Tuple
 
+from wxtrace.decoders.procmaps import MapLine
+from wxtrace.live.footprint import EVERYTHING, Footprint
 from wxtrace.live.procfs import MapsFile
 
 if TYPE_CHECKING:
@@ -14,25 +16,27 @@ __all__ = ["Space", "Task"]
 
 
 class Space:
-    """One mm: who uses it, and whose map-changing call is in flight (see gate.py)."""
+    """One mm: who uses it, and whose map-changing calls are in flight (see gate.py)."""
 
-    __slots__ = ("brk", "held_since", "holder", "id", "maps", "passed", "queue", "stale", "users")
+    __slots__ = ("brk", "holders", "id", "library", "maps", "passed", "queue", "stale", "users")
 
     def __init__(self, id: int) -> None:
         self.id = id
         self.users = 0
-        self.holder: Optional[Task] = None
-        self.held_since = 0.0
+        # In the kernel with a call, since when (monotonic seconds).
+        self.holders: Dict[Task, float] = {}
         self.queue: Deque[Task] = deque()
         # Whose call took too long to be waited for. From then on the map is stale, until it can be read again.
         self.passed: Set[Task] = set()
         self.stale = False
         self.maps: Optional[MapsFile] = None
         self.brk: Optional[int] = None
+        # The library that was mapped last: its start, and the line of its code (libraries.py).
+        self.library: Optional[Tuple[int, Optional[MapLine]]] = None
 
     def in_use_beside(self, task: Task) -> bool:
         """Whether another task may be changing the map right now."""
-        return self.holder not in (None, task) or not self.passed <= {task}
+        return not self.holders.keys() <= {task} or not self.passed <= {task}
 
     def maps_file(self, tid: int) -> MapsFile:
         """The maps file, opened once. Raises OSError when the task is gone."""
@@ -53,6 +57,7 @@ class Task:
     __slots__ = (
         "bearing",
         "filtered",
+        "footprint",
         "full",
         "group_stopped",
         "hides_untraced",
@@ -82,6 +87,7 @@ class Task:
         # True behind a seccomp stop of ours; None when nobody can tell who will answer.
         self.reached_kernel: Optional[bool] = False
         self.waiting = False
+        self.footprint: Footprint = EVERYTHING
         self.quiesce: Optional[Quiesce] = None
         self.group_stopped = False
         # Whether the clone in flight had asked for an untraced child (untraced.py).

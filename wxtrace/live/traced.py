@@ -8,7 +8,7 @@ from wxtrace.live.seccomp import ARGUMENT_CONDITIONS
 from wxtrace.model import flags as f
 from wxtrace.model.abi import CALL_NUMBERS
 
-__all__ = ["TRACED", "installs_filter", "is_ordered", "is_traced", "name_of"]
+__all__ = ["TRACED", "bound_siblings", "installs_filter", "is_ordered", "is_traced", "name_of"]
 
 _SECCOMP_SET_MODE_FILTER, _PR_SET_SECCOMP, _TSYNC = 1, 22, 1
 
@@ -81,6 +81,16 @@ def is_ordered(abi: int, number: int, args: Tuple[int, ...]) -> bool:
     if number not in _ORDERED[abi]:
         return False
     return number != _MADVISE[abi] or args[2] & 0xFFFFFFFF in _FORK_ADVICE
+
+
+def bound_siblings(abi: int, number: int, args: Tuple[int, ...], result: int) -> bool:
+    """Whether a call came back with its filter on all threads; a positive result may be a thread that was in the way.
+
+    With SECCOMP_FILTER_FLAG_NEW_LISTENER it is the descriptor of the listener (seccomp(2)).
+    """
+    if not installs_filter(abi, number, args):
+        return False
+    return result == 0 or (result > 0 and bool(args[1] & f.SECCOMP_FILTER_FLAG_NEW_LISTENER))
 
 
 def installs_filter(abi: int, number: int, args: Tuple[int, ...]) -> Optional[bool]:

@@ -9,20 +9,21 @@ from __future__ import annotations
 import ctypes
 import errno
 import signal
-from typing import Callable, Dict, List, NamedTuple, Optional, Set
+from typing import Callable, Dict, NamedTuple, Optional, Set
 
 from wxtrace.live import ptrace, x86
+from wxtrace.live.footprint import footprint
 from wxtrace.live.gate import Gate
 from wxtrace.live.hotpath import HotPath
 from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.observer import Observer
 from wxtrace.live.procfs import is_dead, read_memory
-from wxtrace.live.quiesce import Quiesce
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.restart import restart_interrupted
 from wxtrace.live.seccomp import COOKIE
+from wxtrace.live.standstill import Standstills
 from wxtrace.live.task import Task
-from wxtrace.live.traced import TRACED, installs_filter, is_ordered, is_traced
+from wxtrace.live.traced import TRACED, bound_siblings, installs_filter, is_ordered, is_traced
 from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
 from wxtrace.model.abi import CALL_NUMBERS, I386
 from wxtrace.model.facts import ModeChanged, Note, SignalStop
@@ -55,12 +56,11 @@ class Tracer:
         self.recorder = recorder
         self.observer = observer
         self.lifecycle = lifecycle
-        self.gate = Gate()
+        self.gate = Gate(one_at_a_time=recorder.watch is not None)
         self.tasks: Dict[int, Task] = lifecycle.tasks
-        self.on_still: Optional[Callable[[], None]] = None
         self.on_message: Optional[Callable[[Dict[str, object]], None]] = None
         self.detaching = False
-        self._quiescing: List[Quiesce] = []
+        self.standstills = Standstills(recorder, self.tasks, self.resume, self._full)
         self._hot = HotPath(recorder, self.gate, self.resume) if recorder.watch is None else None
         self._status = ctypes.c_int()
         self._early: Dict[int, _Early] = {}
@@ -113,10 +113,8 @@ class Tracer:
 
     def resume(self, task: Task, number: int = 0) -> None:
         """Let a stopped task run on, delivering signal `number`, unless its process is coming to a standstill."""
-        quiesce = task.quiesce
-        if quiesce is not None:
-            quiesce.park(task, number)
-            self._check_still(quiesce)
+        if task.quiesce is not None:
+            self.standstills.park(task, number)
             return
         if self.detaching:
             self._detach(task, number)
@@ -168,22 +166,14 @@ class Tracer:
             set_untraced(task.tid, abi, number, info.args, False)
             task.hides_untraced = True
         if installs_filter(abi, number, info.args):
-            self._let_filter_in(task)
+            self.standstills.let_filter_in(task)
             return
         ordered = task.space.users > 1 and is_ordered(abi, number, info.args) and not self.detaching
-        if ordered and not self.gate.enter(task, task.space):
+        if ordered and not self.gate.enter(task, task.space, footprint(abi, number, info.args)):
             self.recorder.arm()
-            self._need_not_wait_for(task)
+            self.standstills.need_not_wait_for(task)
             return
         self.resume(task)
-
-    def _let_filter_in(self, task: Task) -> None:
-        """Once its threads stand still; after the other filter's turn, if one of them is about to install its own."""
-        others = [other for other in self.tasks.values() if other.pid == task.pid and other is not task]
-        if others and task.quiesce is None:
-            self._hold(Quiesce(others, task))
-        else:
-            self.resume(task)
 
     def _leave(self, task: Task, result: int) -> None:
         """A traced call came back."""
@@ -208,14 +198,8 @@ class Tracer:
         if binds_siblings is not None and result >= 0:
             self._full(task, "it installed a seccomp filter")
         self._release_from_gate(task)
-        for quiesce in [q for q in self._quiescing if q.then is task]:
-            if result == 0:
-                for member in quiesce.members:
-                    if member.info is not None:
-                        # It stands at a seccomp stop, behind which the filters are run once more (seccomp(2)).
-                        member.reached_kernel = None
-                    self._full(member, "a sibling thread installed a seccomp filter for all")
-            self._let_go(quiesce)
+        if self.standstills:
+            self.standstills.came_back(task, bound_siblings(abi, number, args, result))
         self.resume(task)
 
     def _full(self, task: Task, why: str) -> None:
@@ -224,7 +208,7 @@ class Tracer:
             self.recorder.fact(ModeChanged(task.tid, "full", why))
 
     def _release_from_gate(self, task: Task) -> None:
-        if task.space.holder is task or task.waiting or task in task.space.passed:
+        if task in task.space.holders or task.waiting or task in task.space.passed:
             for freed in self.gate.leave(task, task.space):
                 self.resume(freed)
 
@@ -247,8 +231,7 @@ class Tracer:
         tid = ptrace.event_message(task.tid)
         if tid not in self.tasks:
             child = self.lifecycle.born(task, event, tid)
-            if task.quiesce is not None and child.pid == task.pid:
-                task.quiesce.join(child)
+            self.standstills.joined_by(task, child)
         self._release_from_gate(task)
         early = self._early.pop(tid, None)
         self._no_longer_bears(task)
@@ -278,8 +261,7 @@ class Tracer:
         former = ptrace.event_message(task.tid)
         if former in self.tasks and former != task.tid:
             self._forget_calls(self.tasks[former])
-        for quiesce in [q for q in self._quiescing if q.then is task]:
-            self._let_go(quiesce)
+        self.standstills.will_not_come_back(task)
         self.resume(self.lifecycle.executed(task, former))
 
     def _forget_calls(self, task: Task) -> None:
@@ -313,7 +295,7 @@ class Tracer:
             self._detach(task, 0)
             return
         ptrace.raw_request(ptrace.PTRACE_LISTEN, task.tid, 0, 0)
-        self._need_not_wait_for(task)
+        self.standstills.need_not_wait_for(task)
 
     def _fault(self, task: Task) -> None:
         # Not at the start: construct takes as long to import as the program takes to run.
@@ -345,64 +327,32 @@ class Tracer:
     def _gone(self, task: Task, status: int) -> None:
         if task.info is not None and task.recording:
             self.observer.unfinished(task, *task.info)
-            if task.space.holder is task:
+            if task in task.space.holders:
                 # Nobody knows whether the call was done; whoever shares the space has to look.
                 task.space.stale = True
+        self._buried(task, status)
+        if task.tid == task.pid:
+            # A leader's death is told last. A thread killed within exec had its number taken away before, and nothing
+            # tells of that (kernel/exit.c:delay_group_leader, fs/exec.c:de_thread).
+            for other in [other for other in self.tasks.values() if other.pid == task.pid]:
+                self._buried(other, status)
+
+    def _buried(self, task: Task, status: int) -> None:
         self._forget_calls(task)
-        for quiesce in list(self._quiescing):
-            quiesce.drop(task)
-            if quiesce.then is task:
-                self._let_go(quiesce)
-            else:
-                self._check_still(quiesce)
+        self.standstills.died(task)
         self.lifecycle.gone(task, status)
-
-    def _hold(self, quiesce: Quiesce) -> None:
-        """Bring threads to a standstill; `_check_still` goes on from there."""
-        self._quiescing.append(quiesce)
-        self.recorder.arm()
-        quiesce.begin()
-        self._check_still(quiesce)
-
-    def hold_all(self, then: Callable[[], None]) -> None:
-        """Bring every task to a standstill, call `then`, and let them run (attach)."""
-        self.on_still = then
-        self._hold(Quiesce(list(self.tasks.values()), None))
-
-    def _check_still(self, quiesce: Quiesce) -> None:
-        if not quiesce.still:
-            return
-        if quiesce.then is not None:
-            # The filter may be let in; its threads wait until it has come back.
-            ptrace.raw_request(ptrace.PTRACE_SYSCALL, quiesce.then.tid, 0, 0)
-            return
-        if self.on_still is not None:
-            self.on_still()
-        self._let_go(quiesce)
-
-    def _need_not_wait_for(self, task: Task) -> None:
-        if task.quiesce is not None:
-            task.quiesce.drop(task)
-            self._check_still(task.quiesce)
-
-    def _let_go(self, quiesce: Quiesce) -> None:
-        if quiesce in self._quiescing:
-            self._quiescing.remove(quiesce)
-            for task, number in quiesce.release():
-                if task.info is not None and installs_filter(*task.info):
-                    self._let_filter_in(task)
-                else:
-                    self.resume(task, number)
 
     def detach_all(self) -> None:
         """Ask every task to stop, and let each go at its next stop."""
         self.detaching = True
         self.observer.verifies = False
-        for quiesce in list(self._quiescing):
-            self._let_go(quiesce)
+        self.standstills.let_all_go()
         for task in list(self.tasks.values()):
+            if task.tid not in self.tasks:
+                continue
             if task.waiting:
-                self.gate.leave(task, task.space)
+                for freed in self.gate.leave(task, task.space):
+                    self._detach(freed, 0)
                 self._detach(task, 0)
                 continue
             if task.tid == task.pid and is_dead(task.tid):
@@ -422,13 +372,16 @@ class Tracer:
         """What is due by time: the batch, waiting threads, the front's words."""
         recorder = self.recorder
         recorder.ticked = False
+        unwinder = self.observer.unwinder
+        if unwinder is not None:
+            unwinder.collect()
         recorder.flush()
         for freed in self.gate.overdue():
             self.resume(freed)
-        for quiesce in list(self._quiescing):
-            self._check_still(quiesce)
+        self.standstills.check()
         for message in recorder.heard():
             if self.on_message is not None:
                 self.on_message(message)
-        if not (recorder.journal.pending or self.gate.contested or self._quiescing):
+        unwinding = unwinder is not None and unwinder.busy
+        if not (recorder.journal.pending or self.gate.contested or self.standstills or unwinding):
             recorder.disarm()

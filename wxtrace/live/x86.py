@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from ptrace.binding.linux_struct import user_regs_struct
 
-from wxtrace.model.abi import CALL_NUMBERS, I386, X86_64
+from wxtrace.model.abi import AUDIT_ARCH, CALL_NUMBERS, I386, X86_64
 
 __all__ = [
     "ARCH_ABI",
@@ -22,9 +22,7 @@ __all__ = [
     "syscall_instruction",
 ]
 
-AUDIT_ARCH = {X86_64: 0xC000003E, I386: 0x40000003}
-"""include/uapi/linux/audit.h"""
-ARCH_ABI: Dict[int, int] = {arch: abi for abi, arch in AUDIT_ARCH.items()}
+ARCH_ABI: Dict[int, int] = {arch: abi for abi, arch in enumerate(AUDIT_ARCH)}
 
 ORIG_AX = user_regs_struct.orig_rax.offset
 AX = user_regs_struct.rax.offset

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Dict
 
-__all__ = ["ABI_NAMES", "CALL_NUMBERS", "I386", "X86_64", "call_name"]
+__all__ = ["ABI_NAMES", "AUDIT_ARCH", "CALL_NUMBERS", "I386", "X86_64", "call_name"]
 
 X86_64, I386 = 0, 1
 ABI_NAMES = ("x86_64", "i386")
+AUDIT_ARCH = (0xC000003E, 0x40000003)
+"""How seccomp and audit name each ABI (include/uapi/linux/audit.h)."""
 
 _X86_64 = {
     "mmap": 9,

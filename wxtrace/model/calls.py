@@ -13,6 +13,7 @@ from wxtrace.model.abi import call_name
 __all__ = [
     "MAP_CHANGING",
     "RETURNS_ADDRESS",
+    "WITHOUT_ERRNO",
     "Request",
     "request_of",
     "symbolic_args",
@@ -146,6 +147,9 @@ _ARGUMENTS: Dict[str, Tuple[Tuple[str, str], ...]] = {
 
 RETURNS_ADDRESS = frozenset({"mmap", "mmap2", "brk", "mremap", "shmat", "map_shadow_stack"})
 """Calls whose result is an address (shown in hex), not a count or a status."""
+
+WITHOUT_ERRNO = frozenset({"brk", "shmdt"})
+"""Calls that may do nothing and say nothing: brk gives the old break, shmdt 0 for a segment that is sealed."""
 
 MAP_CHANGING = frozenset(
     {

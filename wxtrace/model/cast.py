@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from wxtrace.model import facts
 from wxtrace.model.event import Diagnosis, Event, Touched
@@ -24,6 +24,8 @@ class Cast:
         self.states: Dict[int, SpaceState] = {}
         # The call that is being applied: the regions it makes remember it.
         self.making: Optional[facts.Call] = None
+        # Calls whose stack was copied, by thread and time: the event of each, once there is one.
+        self.sampled: Dict[Tuple[int, int], Optional[int]] = {}
         self._on_region = on_region
         self._n = 0
         self._region_id = 0
@@ -45,9 +47,10 @@ class Cast:
             return leader.process
         if parent is not None and parent.process.pid == fact.pid:
             return parent.process
-        same = next((p for p in reversed(self.processes) if p.pid == fact.pid and not p.ended), None)
-        if same is not None and fact.pid != fact.tid:
-            return same
+        if fact.pid != fact.tid:
+            same = next((p for p in reversed(self.processes) if p.pid == fact.pid and not p.ended), None)
+            if same is not None:
+                return same
         process = Process(len(self.processes) + 1, fact.pid, parent.process.id if parent is not None else None)
         if parent is not None:
             process.mode = parent.process.mode
@@ -71,6 +74,7 @@ class Cast:
                 # PR_MDWE_NO_INHERIT: the child of a fork has none (prctl(2)).
                 state.mdwe = 0 if source.mdwe & 2 else source.mdwe
                 state.mdwe_by = source.mdwe_by if state.mdwe else None
+                state.mdwe_who = source.mdwe_who
         self.states[id] = state
         self.spaces.append(state)
         return state
@@ -82,6 +86,7 @@ class Cast:
         if before.mdwe is not None:
             state.mdwe = 0 if before.mdwe & 2 else before.mdwe
             state.mdwe_by = before.mdwe_by if state.mdwe else None
+            state.mdwe_who = before.mdwe_who
         self.states[id] = state
         self.spaces.append(state)
         state.users = 1
@@ -141,6 +146,9 @@ class Cast:
     ) -> Event:
         """The next event, of this task."""
         self._n += 1
+        sampled = call is not None and (call.tid, call.t_ns) in self.sampled
+        if call is not None and sampled:
+            self.sampled[call.tid, call.t_ns] = self._n
         process = task.process
         return Event(
             self._n,
@@ -157,4 +165,5 @@ class Cast:
             errno,
             touched if touched is not None else [],
             diagnosis,
+            sampled,
         )

@@ -13,7 +13,14 @@ from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
 from wxtrace.model.event import Touched
 from wxtrace.model.moving import mremap
-from wxtrace.model.region import Backing, Piece, Region, backing_of_line, provenance_of_line
+from wxtrace.model.region import (
+    Backing,
+    Piece,
+    Region,
+    backing_of_line,
+    provenance_of_line,
+    same_but_history,
+)
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.touching import EffectContext, asked_letters, born, gone, mmap_provenance, page_align_up
 
@@ -125,7 +132,7 @@ def _growing_start(space: AddressSpace, address: int) -> int:
     if piece is None:
         return address
     below = space.at(piece.start - 1)
-    while below is not None and below[2:] == piece[2:]:
+    while below is not None and same_but_history(below, piece):
         piece, below = below, space.at(below.start - 1)
     return piece.start
 

@@ -6,15 +6,19 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from wxtrace.model.facts import Call
+from wxtrace.model.frames import Frame
 
 __all__ = [
     "REFUSED",
     "Amendment",
+    "CallStack",
     "Diagnosis",
     "Event",
     "Evidence",
     "Fix",
+    "Ladder",
     "Partial",
+    "Rung",
     "Touched",
 ]
 
@@ -76,8 +80,32 @@ class Diagnosis:
     partial: Optional[Partial] = None
 
 
+class Rung(NamedTuple):
+    """One way to get executable memory, tried at event `n`: refused for `cause`, or None for the one that worked."""
+
+    n: int
+    way: str
+    cause: Optional[str]
+
+
+class Ladder(NamedTuple):
+    """Every way that was tried for one purpose, in order. `events`: every refused call, repeats included."""
+
+    rungs: Tuple[Rung, ...]
+    events: Tuple[int, ...]
+
+    @property
+    def worked(self) -> Optional[Rung]:
+        """The way that worked in the end."""
+        last = self.rungs[-1]
+        return last if last.cause is None else None
+
+
 class Event(NamedTuple):
-    """One thing that happened, in the order of the run. `t_ns` since the start of the run."""
+    """One thing that happened, in the order of the run. `t_ns` since the start of the run.
+
+    `stack_follows`: its stack was copied, and a CallStack is to come.
+    """
 
     n: int
     t_ns: int
@@ -93,16 +121,29 @@ class Event(NamedTuple):
     errno: Optional[str] = None
     touched: List[Touched] = []
     diagnosis: Optional[Diagnosis] = None
+    stack_follows: bool = False
+
+
+@dataclass(frozen=True)
+class CallStack:
+    """Who made the call of event `n`, innermost first; told after the event. Empty when it could not be found out."""
+
+    n: int
+    frames: Tuple[Frame, ...]
 
 
 @dataclass(frozen=True)
 class Amendment:
-    """What was learnt about event `n` after it was shown: how it ended for the program, and what it is related to."""
+    """What was learnt about event `n` after it was shown: how it ended for the program, and what it is related to.
+
+    `ladder`: every way the program tried for the same purpose, where it was more than one.
+    """
 
     n: int
     aftermath: str
     related: Tuple[int, ...] = field(default_factory=tuple)
     event: Optional[Event] = None
+    ladder: Optional[Ladder] = None
 
 
-Shown = Union[Event, Amendment]
+Shown = Union[Event, Amendment, CallStack]

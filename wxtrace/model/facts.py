@@ -10,22 +10,26 @@ from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 from wxtrace.decoders.procmaps import MapLine, Vma
+from wxtrace.model.frames import Frame
+from wxtrace.model.objects import Descriptor, Library, MountFact, Segment
+from wxtrace.model.restrictions import Ancestor, Listener, ModuleState, SelinuxState
 
 __all__ = [
     "BY_FILTER",
     "BY_KERNEL",
     "UNDECIDED",
     "Call",
-    "Descriptor",
     "Dropped",
     "Fact",
+    "FilterCode",
+    "FilterInstalled",
+    "FiltersSeen",
     "Host",
     "Image",
     "Lost",
     "Mapped",
     "Mismatch",
     "ModeChanged",
-    "MountFact",
     "Named",
     "Note",
     "Probe",
@@ -34,8 +38,11 @@ __all__ = [
     "RunStarted",
     "Seeded",
     "SignalStop",
+    "StackRead",
+    "StackSampled",
     "TaskExited",
     "TaskStarted",
+    "Unloading",
     "Verified",
 ]
 
@@ -57,7 +64,11 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class Host:
-    """The machine, read once at the start. `mdwe` is PR_GET_MDWE of the tracer, which the target inherits."""
+    """The machine, read once at the start. `mdwe` is PR_GET_MDWE of the tracer, which the target inherits.
+
+    `lsm_known`: False where the list of modules could not be read. `inherited_answers`: what the inherited filters
+    answered to calls tried in a child, by call and protection.
+    """
 
     kernel: str
     machine: str
@@ -68,6 +79,8 @@ class Host:
     sysctl: Dict[str, str] = field(default_factory=dict)
     mdwe: Optional[int] = None
     seccomp_filters: int = 0
+    inherited_answers: Dict[str, str] = field(default_factory=dict)
+    lsm_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -135,10 +148,14 @@ class Named:
 
 @dataclass(frozen=True)
 class Mapped:
-    """The mapping the kernel made for the next call of `tid`, read where arguments do not tell it."""
+    """The mapping the kernel made for the next call of `tid`, read where arguments do not tell it.
+
+    `writable`: an executable mapping of a descriptor that is open for writing.
+    """
 
     tid: int
     lines: List[MapLine]
+    writable: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,25 +171,15 @@ class Resynced:
 
 
 @dataclass(frozen=True)
-class MountFact:
-    """The mount a file lies on, in the target's own mount namespace."""
+class Unloading:
+    """The next call of `tid` unmaps the library that was mapped last, and that wants an executable stack.
 
-    point: str
-    options: str
-    fstype: str
-    super_options: str
+    `loader`: the version of the glibc whose loader is mapped ("2.41"), "other" for another loader, "" when unknown.
+    """
 
-
-@dataclass(frozen=True)
-class Descriptor:
-    """A descriptor named by a refused call. `flags` as open(2) set them; `seals` as F_GET_SEALS answers."""
-
-    link: str
-    flags: Optional[int] = None
-    kind: Optional[str] = None
-    mount: Optional[MountFact] = None
-    seals: Optional[int] = None
-    append_only: Optional[bool] = None
+    tid: int
+    library: Library
+    loader: str = ""
 
 
 @dataclass(frozen=True)
@@ -204,6 +211,74 @@ class Probe:
     start_stack: int = 0
     brk: Optional[int] = None
     open_fds: Optional[int] = None
+    # Whether pid and ipc namespace are the tracer's: only then /proc/sys/vm and /proc/sysvipc are those of the target.
+    same_namespaces: bool = False
+    cpu_features: Optional[List[str]] = None
+    # The largest gaps between mappings: in the whole address space, and where MAP_32BIT looks.
+    largest_gap: Optional[int] = None
+    largest_low_gap: Optional[int] = None
+    # Free huge pages by their size in bytes.
+    huge_pages: Optional[Dict[str, int]] = None
+    segment: Optional[Segment] = None
+    # Only taken where a security module could have refused.
+    selinux: Optional[SelinuxState] = None
+    modules: Optional[ModuleState] = None
+    # The path in /proc/PID/cgroup.
+    cgroup: Optional[str] = None
+    # The file behind a refusal of PROT_EXEC: the one to be made executable, or whose loading asks for the stack.
+    library: Optional[Library] = None
+
+
+@dataclass(frozen=True)
+class FilterCode:
+    """A classic BPF program in hexadecimal; later facts name it by `id`."""
+
+    id: int
+    code: str
+
+
+@dataclass(frozen=True)
+class FilterInstalled:
+    """The program that the next call of `tid` installed, as its memory held it when the call came back.
+
+    `code` is None when it could not be read. Another thread may have changed the memory in between.
+    """
+
+    tid: int
+    code: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class FiltersSeen:
+    """Where the foreign filters that bind `tid` come from, read when one of them first refused a call, or may have.
+
+    `codes`: their programs, oldest first, as the kernel keeps them (PTRACE_SECCOMP_GET_FILTER); None where it
+    does not say. `ancestors`: the nearest first. `cgroup`: the path in /proc/PID/cgroup.
+    """
+
+    tid: int
+    codes: Optional[List[int]] = None
+    why_not: str = ""
+    ancestors: List[Ancestor] = field(default_factory=list)
+    cgroup: Optional[str] = None
+    listeners: List[Listener] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StackSampled:
+    """The stack of the next call of `tid`, which comes back at `t_ns`, was copied; a StackRead is to follow."""
+
+    tid: int
+    t_ns: int
+
+
+@dataclass(frozen=True)
+class StackRead:
+    """Who made the call of `tid` that came back at `t_ns`, innermost first. No frames: nobody can tell any more."""
+
+    tid: int
+    t_ns: int
+    frames: List[Frame]
 
 
 @dataclass(frozen=True)
@@ -292,6 +367,9 @@ class RunEnded:
 Fact = Union[
     Call,
     Dropped,
+    FilterCode,
+    FilterInstalled,
+    FiltersSeen,
     Lost,
     Mapped,
     Mismatch,
@@ -304,7 +382,10 @@ Fact = Union[
     RunStarted,
     Seeded,
     SignalStop,
+    StackRead,
+    StackSampled,
     TaskExited,
     TaskStarted,
+    Unloading,
     Verified,
 ]

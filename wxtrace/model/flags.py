@@ -24,6 +24,7 @@ __all__ = [
     "MAP_SHARED",
     "MAP_SHARED_VALIDATE",
     "MAP_STACK",
+    "MAP_SYNC",
     "MAP_TYPE",
     "MREMAP_DONTUNMAP",
     "MREMAP_FIXED",
@@ -58,7 +59,7 @@ MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE, MAP_DROPPABLE = 1, 2, 3, 8
 MAP_TYPE = 0xF
 MAP_FIXED, MAP_ANONYMOUS, MAP_32BIT = 0x10, 0x20, 0x40
 MAP_GROWSDOWN, MAP_LOCKED, MAP_NORESERVE = 0x100, 0x2000, 0x4000
-MAP_STACK, MAP_HUGETLB, MAP_FIXED_NOREPLACE = 0x20000, 0x40000, 0x100000
+MAP_STACK, MAP_HUGETLB, MAP_SYNC, MAP_FIXED_NOREPLACE = 0x20000, 0x40000, 0x80000, 0x100000
 MAP_TYPES = {
     MAP_SHARED: "MAP_SHARED",
     MAP_PRIVATE: "MAP_PRIVATE",
@@ -78,7 +79,7 @@ MAP = {
     0x10000: "MAP_NONBLOCK",
     MAP_STACK: "MAP_STACK",
     MAP_HUGETLB: "MAP_HUGETLB",
-    0x80000: "MAP_SYNC",
+    MAP_SYNC: "MAP_SYNC",
     MAP_FIXED_NOREPLACE: "MAP_FIXED_NOREPLACE",
 }
 
@@ -120,12 +121,15 @@ ADVICE = {
     103: "MADV_GUARD_REMOVE",
 }
 
+MFD_HUGETLB, MFD_NOEXEC_SEAL, MFD_EXEC = 0x4, 0x8, 0x10
+HUGE_SHIFT, HUGE_MASK = 26, 0x3F
+"""The base-2 logarithm of the size of huge pages stands in these bits of the flags of mmap and memfd_create."""
 MEMFD = {
     0x1: "MFD_CLOEXEC",
     0x2: "MFD_ALLOW_SEALING",
-    0x4: "MFD_HUGETLB",
-    0x8: "MFD_NOEXEC_SEAL",
-    0x10: "MFD_EXEC",
+    MFD_HUGETLB: "MFD_HUGETLB",
+    MFD_NOEXEC_SEAL: "MFD_NOEXEC_SEAL",
+    MFD_EXEC: "MFD_EXEC",
 }
 
 SHM_RDONLY, SHM_RND, SHM_REMAP, SHM_EXEC = 0o10000, 0o20000, 0o40000, 0o100000
@@ -156,12 +160,12 @@ SECCOMP_OP = {
     2: "SECCOMP_GET_ACTION_AVAIL",
     3: "SECCOMP_GET_NOTIF_SIZES",
 }
-SECCOMP_FILTER_FLAG_TSYNC = 1
+SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
 SECCOMP_FLAG = {
     SECCOMP_FILTER_FLAG_TSYNC: "SECCOMP_FILTER_FLAG_TSYNC",
     2: "SECCOMP_FILTER_FLAG_LOG",
     4: "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-    8: "SECCOMP_FILTER_FLAG_NEW_LISTENER",
+    SECCOMP_FILTER_FLAG_NEW_LISTENER: "SECCOMP_FILTER_FLAG_NEW_LISTENER",
     16: "SECCOMP_FILTER_FLAG_TSYNC_ESRCH",
     32: "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 }
@@ -261,10 +265,12 @@ def named_value(value: int, names: Mapping[int, str]) -> str:
     return names.get(value, hex(value) if value > 9 else str(value))
 
 
+_KERNEL_NAMES = {35: "EDEADLK", 95: "EOPNOTSUPP", 524: "ENOTSUPP"}
+"""Where the C library has two names for a number, or none (include/linux/errno.h)."""
 _RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
 """include/linux/errno.h: only a tracer sees these; the kernel makes the call again, or gives EINTR."""
 
 
 def errno_name(number: int) -> str:
     """`EACCES` for 13; `E524` for a number no header names (a filter may answer any up to 4095)."""
-    return _errno.errorcode.get(number) or _RESTARTS.get(number) or "E%d" % number
+    return _KERNEL_NAMES.get(number) or _errno.errorcode.get(number) or _RESTARTS.get(number) or "E%d" % number

@@ -12,10 +12,8 @@ from wxtrace.model.abi import call_name
 from wxtrace.model.calls import Request, request_of
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.base import CONSISTENT, Refusal
-from wxtrace.model.causes.decide import diagnose, diagnosis_of
-from wxtrace.model.causes.seccomp import filter_answered, filter_killed, filter_trapped
-from wxtrace.model.event import FAKED, REFUSED, UNFINISHED, Diagnosis, Event, Partial, Touched
-from wxtrace.model.failing import apply_failure
+from wxtrace.model.event import FAKED, OK, REFUSED, UNFINISHED, Diagnosis, Event, Partial, Touched
+from wxtrace.model.failing import apply_failure, seal_in_part
 from wxtrace.model.outcome import outcome_of_failure
 from wxtrace.model.processes import Pending, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
@@ -73,6 +71,9 @@ class Judge:
             task.state.mdwe,
             task.state.mdwe_by,
             request.name == "ptrace" and (request.flags == 0 or request.fd in self.cast.tasks),
+            call,
+            task.state.mdwe_who,
+            task.seen_filters,
         )
 
     def failed(self, task: TaskState, call: facts.Call, request: Request) -> Event:
@@ -84,13 +85,20 @@ class Judge:
         refusal = self._refusal(task, call, request, errno, touched)
         touched = _with_evidence(touched, refusal.probe)
         partial = _partial(touched, request, self.cast.page_size)
+        if request.name == "mseal":
+            sealed = seal_in_part(task.state.space, request, refusal.probe.vmas, self.cast.last_n + 1)
+            pages = sum(part.end - part.start for part in sealed) // self.cast.page_size
+            if sealed:
+                partial = Partial(pages, -(-request.length // self.cast.page_size))
+                rest = [part for part in touched if not any(part.start < s.end and s.start < part.end for s in sealed)]
+                touched = sorted([*rest, *sealed], key=lambda part: part.start)
         diagnosis, related = self._diagnose(task, refusal, partial)
         outcome = outcome_of_failure(diagnosis.cause, request, errno)
         name = call_name(call.abi, call.number)
         result = call.result if call.result >= 0 else None
         event = self.cast.event(task, call.t_ns, name, outcome, call, None, result, errno or None, touched, diagnosis)
         if outcome == REFUSED:
-            pending = Pending(event)
+            pending = Pending(event, task.process)
             pending.related += related
             task.process.pending[event.n] = pending
         return event
@@ -99,25 +107,37 @@ class Judge:
         self, task: TaskState, refusal: Refusal, partial: Optional[Partial]
     ) -> Tuple[Diagnosis, Tuple[int, ...]]:
         """Where a failing loop got a short probe, the last full diagnosis of its like stands, as consistent."""
+        # Most programs are refused nothing, and never need the rules.
+        from wxtrace.model.causes.decide import diagnose
+        from wxtrace.model.causes.earlier import with_earlier
+        from wxtrace.model.causes.loader import with_loader
+
         kind = (refusal.request.name, refusal.errno, refusal.request.prot)
         known = task.process.diagnosed.get(kind)
         if refusal.probe.short and known is not None:
             diagnosis, related = known
             return replace(diagnosis, confidence=CONSISTENT, partial=partial), related
         diagnosis, related = diagnose(refusal, partial)
+        diagnosis = with_loader(diagnosis, refusal)
+        diagnosis = with_earlier(diagnosis, refusal, task.state.space.overlapping(refusal.start, refusal.end))
         task.process.diagnosed[kind] = diagnosis, related
         return diagnosis, related
 
     def faked(self, task: TaskState, call: facts.Call, request: Request) -> Event:
-        """A filter reported success in the kernel's place."""
-        self.apply_resynced(task)
+        """A filter reported success in the kernel's place, unless its listener let the kernel go on all the same."""
+        from wxtrace.model.causes.decide import diagnosis_of
+        from wxtrace.model.causes.seccomp import filter_answered
+
+        changes = self.apply_resynced(task)
         refusal = self._refusal(task, call, request, "", [])
         finding = filter_answered(refusal)
-        touched = apply_failure(task.state.space, request, _NO_CHANGES, self.cast.page_size)
+        touched = apply_failure(task.state.space, request, changes, self.cast.page_size)
         diagnosis = diagnosis_of(finding) if finding is not None else None
         name = call_name(call.abi, call.number)
+        if changes:
+            return self.cast.event(task, call.t_ns, name, OK, call, None, call.result, None, touched)
         event = self.cast.event(task, call.t_ns, name, FAKED, call, None, call.result, None, touched, diagnosis)
-        pending = Pending(event)
+        pending = Pending(event, task.process)
         pending.related += finding.related if finding is not None else ()
         task.process.pending[event.n] = pending
         return event
@@ -127,6 +147,9 @@ class Judge:
         unclear = self._unclear.pop(tid, None)
         if unclear is None:
             return
+        from wxtrace.model.causes.decide import diagnosis_of
+        from wxtrace.model.causes.seccomp import filter_answered, filter_killed, filter_trapped
+
         task, call = unclear
         request = request_of(call.abi, call.number, call.args)
         name = call_name(call.abi, call.number)
@@ -145,7 +168,7 @@ class Judge:
             outcome, result = FAKED, call.result
         event = self.cast.event(task, call.t_ns, name, outcome, call, None, result, None, touched, diagnosis)
         if outcome == REFUSED:
-            pending = Pending(event)
+            pending = Pending(event, task.process)
             pending.related += [filter.n for filter in task.filters if filter.n is not None]
             task.process.pending[event.n] = pending
         yield event
@@ -174,4 +197,6 @@ def _partial(touched: List[Touched], request: Request, page_size: int) -> Option
     if not changed:
         return None
     pages = (request.length + page_size - 1) // page_size
+    if request.name == "shmdt":
+        pages = sum(part.end - part.start for part in touched) // page_size
     return Partial(changed // page_size, pages)

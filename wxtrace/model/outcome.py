@@ -10,13 +10,15 @@ from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
 from wxtrace.model.event import FAILED, PROBE, REFUSED
 
-__all__ = ["outcome_of_failure"]
+__all__ = ["may_be_refused", "outcome_of_failure"]
 
 _NEVER_COULD_WORK = ("argument.",)
 _CAUSES = {
     "fd.bad": FAILED,
     "fd.not-mappable": FAILED,
     "fd.offset-overflow": FAILED,
+    # EOPNOTSUPP is how MAP_SYNC is meant to be tried.
+    "fd.no-dax": PROBE,
     "address.unmapped": FAILED,
     "address.no-room": PROBE,
     "address.occupied": PROBE,
@@ -24,9 +26,15 @@ _CAUSES = {
     "address.brk-collision": PROBE,
     "limit.hugepages": PROBE,
     "memfd.flags": PROBE,
+    "hugetlb": FAILED,
     "argument.advice": PROBE,
     "tracer.interference": PROBE,
 }
+_DENIALS = ("EACCES", "EPERM")
+"""By the causes below nothing was denied but with these errnos: others say that the call itself does not fit."""
+_DENIED_OR_UNFIT = frozenset(
+    {"fd.driver", "address.special-mapping", "argument.shm", "secretmem", "shadow-stack", "pkey"}
+)
 _FEATURE_TESTS = frozenset(
     {
         "prctl",
@@ -49,14 +57,40 @@ _FEATURE_TESTS = frozenset(
 """Calls whose failure takes no memory or protection away from anybody."""
 
 
+_IN_EVERY_KERNEL = frozenset({"mmap", "munmap", "mprotect", "mremap", "shmat", "shmdt"})
+"""No program asks whether these are there: ENOSYS is a filter's way to refuse them."""
+_NEVER_REFUSED = frozenset({"EEXIST", "EBADF", "EFAULT", "ENOSYS", "ENODEV", "EOVERFLOW", "EINTR"})
+"""Errors that no rule, policy or limit answers with."""
+
+
+def may_be_refused(name: str, errno: str, by_filter: bool) -> bool:
+    """Whether such an answer can turn out an alarm, told before its cause is known: what costs time is for those.
+
+    `by_filter`: a foreign seccomp filter gave it. `errno` is empty where there is none.
+    """
+    if name in _FEATURE_TESTS:
+        return False
+    if name == "madvise":
+        return errno == "EPERM" and not by_filter
+    if name == "memfd_create" and errno == "EINVAL":
+        return by_filter
+    return by_filter or errno not in _NEVER_REFUSED
+
+
 def outcome_of_failure(cause: str, request: Request, errno: str) -> str:
     """`refused`, `failed` or `probe` for a call that did not succeed."""
     known = _CAUSES.get(cause)
     if known is not None:
         return known
+    if errno == "ENOSYS" and cause.startswith("seccomp.") and request.name in _IN_EVERY_KERNEL:
+        return REFUSED
+    if request.name in _FEATURE_TESTS or errno in ("ENOSYS", "EINTR"):
+        return PROBE
+    if cause in _DENIED_OR_UNFIT:
+        return REFUSED if errno in _DENIALS else FAILED
     if cause.startswith(_NEVER_COULD_WORK):
         return FAILED
-    if request.name in _FEATURE_TESTS or errno in ("ENOSYS", "EFAULT"):
+    if errno == "EFAULT":
         return PROBE
     if request.name == "madvise" and cause != "mseal":
         return PROBE

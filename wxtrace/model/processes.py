@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Dict, List, Optional, Tuple
 
 from wxtrace.model.causes.base import Installed
-from wxtrace.model.event import Diagnosis, Event
+from wxtrace.model.event import Diagnosis, Event, Ladder
 from wxtrace.model.facts import Image, SignalStop
+from wxtrace.model.filters import SeenFilters
 from wxtrace.model.space import AddressSpace
 
 __all__ = ["Pending", "Process", "SpaceState", "TaskState"]
@@ -20,19 +22,32 @@ class SpaceState:
         self.parent = parent
         self.forked_at = forked_at
         self.users = 0
-        # PR_SET_MDWE belongs to the mm: its bits (None when unknown), and the event that set them.
+        # PR_SET_MDWE belongs to the mm: its bits (None when unknown), the event that set them, and who called.
         self.mdwe: Optional[int] = None
         self.mdwe_by: Optional[int] = None
+        self.mdwe_who = ""
 
 
 class Pending:
     """A refused call, or a fault, whose end for the program is not known yet."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, process: Process) -> None:
         self.event = event
         self.related: List[int] = []
-        self.later_calls = 0
         self.faulted = False
+        self.ladder: Optional[Ladder] = None
+        self._process = process
+        self._succeeded_before = process.succeeded
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the program got what it wanted another way, and never used what it did not get."""
+        return self.ladder is not None and self.ladder.worked is not None and not self.faulted
+
+    @property
+    def later_calls(self) -> int:
+        """How many calls of the process have succeeded since."""
+        return self._process.succeeded - self._succeeded_before
 
 
 class Process:
@@ -51,6 +66,7 @@ class Process:
         self.exit_signal: Optional[int] = None
         self.ended = False
         self.let_go = False
+        self.succeeded = 0  # calls
         self.pending: Dict[int, Pending] = {}
         self.last_fault: Optional[SignalStop] = None
         # By call, errno and protection asked: what the last full look at such a failure said.
@@ -66,7 +82,9 @@ class Process:
             windows = next((word for word in image.argv[1:] if word.lower().endswith(".exe")), "")
             if windows:
                 return windows.replace("\\", "/").rpartition("/")[2]
-        return image.comm
+        # The kernel keeps 15 bytes of a name (TASK_COMM_LEN).
+        whole = image.exe.rpartition("/")[2]
+        return whole if len(os.fsencode(image.comm)) == 15 and whole.startswith(image.comm) else image.comm
 
 
 class TaskState:
@@ -76,4 +94,6 @@ class TaskState:
         self.tid = tid
         self.process = process
         self.state = state
+        # Oldest first.
         self.filters: Tuple[Installed, ...] = ()
+        self.seen_filters: Optional[SeenFilters] = None

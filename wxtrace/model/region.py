@@ -8,7 +8,7 @@ from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
 from wxtrace.model.facts import Call
 
-__all__ = ["Backing", "Piece", "Region", "backing_of_line", "provenance_of_line"]
+__all__ = ["Backing", "Piece", "Region", "backing_of_line", "provenance_of_line", "same_but_history"]
 
 
 class Backing(NamedTuple):
@@ -41,7 +41,10 @@ class Region(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A page range of one region with one protection, as mapped now."""
+    """A page range of one region with one protection, as mapped now.
+
+    `earlier` has every protection bit that these pages had before: the W^X history.
+    """
 
     start: int
     end: int
@@ -49,6 +52,7 @@ class Piece(NamedTuple):
     prot: int
     sealed_by: Optional[int] = None
     dont_fork: bool = False
+    earlier: int = 0
 
     @property
     def perms(self) -> str:
@@ -60,6 +64,11 @@ class Piece(NamedTuple):
         """The file offset of this piece's first byte; 0 for memory without an object."""
         backing = self.region.backing
         return 0 if backing is None else backing.offset + self.start - self.region.start
+
+
+def same_but_history(one: Piece, other: Piece) -> bool:
+    """Whether two pieces differ only in place and in what they were earlier: to the kernel they are alike."""
+    return one[2:6] == other[2:6]
 
 
 def backing_of_line(line: MapLine) -> Optional[Backing]:

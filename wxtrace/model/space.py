@@ -11,7 +11,14 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
-from wxtrace.model.region import Backing, Piece, Region, backing_of_line, provenance_of_line
+from wxtrace.model.region import (
+    Backing,
+    Piece,
+    Region,
+    backing_of_line,
+    provenance_of_line,
+    same_but_history,
+)
 
 __all__ = ["AddressSpace", "NormalLine", "normal_form_of_lines"]
 
@@ -93,6 +100,9 @@ class AddressSpace:
         """Split at both ends, then give the pieces that lie exactly inside."""
         if start >= end:
             return []
+        whole = self._pieces.get(start)
+        if whole is not None and whole.end == end:
+            return [whole]
         self._split(start)
         self._split(end)
         starts = self._starts
@@ -119,8 +129,9 @@ class AddressSpace:
         changes = []
         pieces = self._pieces
         for old in self.carve(start, end):
-            new = Piece(old.start, old.end, old.region, prot, old.sealed_by, old.dont_fork)
-            pieces[old.start] = new
+            low, high, region, before, sealed_by, dont_fork, earlier = old
+            new = Piece(low, high, region, prot, sealed_by, dont_fork, earlier | before)
+            pieces[low] = new
             changes.append((old, new))
         return changes
 
@@ -180,7 +191,9 @@ class AddressSpace:
                     region.shared,
                     region.grows_down,
                 )
-            child.put(Piece(piece.start, piece.end, twin, piece.prot, piece.sealed_by))
+            child._starts.append(piece.start)
+            child._pieces[piece.start] = Piece(piece.start, piece.end, twin, *piece[3:])
+        child._compact()
         return child
 
     def normal_form(self, start: int = 0, end: int = 1 << 64) -> List[NormalLine]:
@@ -217,20 +230,23 @@ class AddressSpace:
             return
         piece = self._pieces[self._starts[i]]
         if piece.start < address < piece.end:
-            start, end, region, prot, sealed_by, dont_fork = piece
-            self._pieces[start] = Piece(start, address, region, prot, sealed_by, dont_fork)
-            self._pieces[address] = Piece(address, end, region, prot, sealed_by, dont_fork)
+            start, end, region, prot, sealed_by, dont_fork, earlier = piece
+            self._pieces[start] = Piece(start, address, region, prot, sealed_by, dont_fork, earlier)
+            self._pieces[address] = Piece(address, end, region, prot, sealed_by, dont_fork, earlier)
             self._starts.insert(i + 1, address)
 
     def _compact(self) -> None:
-        """Join neighbours that differ in nothing, so that scattered flips do not leave a piece per page."""
+        """Join neighbours that are alike to the kernel, so that scattered flips do not leave a piece per page.
+
+        A joined piece was earlier what either was: with a thousand pieces, history is no longer kept page by page.
+        """
         if len(self._starts) <= self._compact_at:
             return
         kept: List[Piece] = []
         for piece in self.pieces():
             last = kept[-1] if kept else None
-            if last is not None and last.end == piece.start and last[2:] == piece[2:]:
-                kept[-1] = last._replace(end=piece.end)
+            if last is not None and last.end == piece.start and same_but_history(last, piece):
+                kept[-1] = last._replace(end=piece.end, earlier=last.earlier | piece.earlier)
             else:
                 kept.append(piece)
         self._starts = [piece.start for piece in kept]
@@ -269,7 +285,7 @@ class AddressSpace:
                 changes.append((old, None))
                 changes.append((None, self._add_line(line, old.start, old.end)))
             elif old.prot != prot:
-                new = old._replace(prot=prot)
+                new = old._replace(prot=prot, earlier=old.earlier | old.prot)
                 self.replace(new)
                 changes.append((old, new))
             covered = old.end

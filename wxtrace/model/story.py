@@ -6,39 +6,47 @@ whoever holds the facts can tell the story, now or later, and gets the same one.
 
 from __future__ import annotations
 
-import signal
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 from wxtrace.model import facts, flags
 from wxtrace.model.abi import call_name
-from wxtrace.model.aftermath import aftermath_of_exit, refused_behind, refused_just_before
-from wxtrace.model.calls import Request, request_of
+from wxtrace.model.aftermath import aftermath_of_exit, refused_behind
+from wxtrace.model.calls import WITHOUT_ERRNO, Request, request_of
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.base import Installed
-from wxtrace.model.causes.faults import FAULT_SIGNALS, describe_fault
+from wxtrace.model.causes.faults import FAULT_SIGNALS
 from wxtrace.model.effects import apply_success
-from wxtrace.model.event import (
-    FAILED,
-    OK,
-    Amendment,
-    Event,
-    Touched,
-)
+from wxtrace.model.event import OK, REFUSED, Amendment, CallStack, Event, Ladder
+from wxtrace.model.faulting import fault_event, signal_name
 from wxtrace.model.judge import Judge
+from wxtrace.model.ladders import Ladders
+from wxtrace.model.loading import Loading
+from wxtrace.model.origins import Origins
+from wxtrace.model.policies import Policies
 from wxtrace.model.processes import Pending, Process, SpaceState, TaskState
 from wxtrace.model.region import Region
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.touching import EffectContext
 
-__all__ = ["Shown", "Story"]
+__all__ = ["Shown", "Story", "signal_name"]
 
-Shown = Union[Event, Amendment, facts.Note, facts.Mismatch, facts.Lost]
+_MOST_PENDING = 1000
+"""Refused calls and faults of one process whose end is waited for."""
+
+Shown = Union[Event, Amendment, CallStack, facts.Note, facts.Mismatch, facts.Lost]
 
 
 class Story:
-    """Feed it every fact in order. `on_region` hears of each new region (an exporter keeps them, others need not)."""
+    """Feed it every fact in order. `on_region` hears of each new region (an exporter keeps them, others need not).
 
-    def __init__(self, on_region: Optional[Callable[[Region], None]] = None) -> None:
+    `on_origin` hears how a region became executable (wxtrace.model.origins); a later word replaces it.
+    """
+
+    def __init__(
+        self,
+        on_region: Optional[Callable[[Region], None]] = None,
+        on_origin: Optional[Callable[[Region, str], None]] = None,
+    ) -> None:
         self.checked = 0
         self.mismatches = 0
         self.dropped = 0
@@ -46,6 +54,10 @@ class Story:
         self.duration_ns = 0
         self._cast = Cast(on_region)
         self._judge = Judge(self._cast)
+        self._policies = Policies(self._cast)
+        self.origins = Origins(self._cast, on_origin)
+        self._ladders = Ladders(self.origins)
+        self._loading = Loading(self._cast)
 
     @property
     def run(self) -> Optional[facts.RunStarted]:
@@ -76,8 +88,13 @@ class Story:
         for process in self.processes:
             for pending in process.pending.values():
                 ending = "running" if not process.ended or process.let_go else "unknown"
-                yield Amendment(pending.event.n, ending, tuple(pending.related), pending.event)
+                if not pending.recovered:
+                    yield _amendment(pending, ending)
             process.pending.clear()
+
+    def ladder_of(self, event: Event) -> Optional[Ladder]:
+        """Right after a refused call: the ways tried before for the same purpose, and this one; None for the first."""
+        return self._ladders.of(event)
 
     def space_of(self, tid: int) -> Optional[AddressSpace]:
         """The address space of a task, as the story has it now."""
@@ -102,6 +119,8 @@ class Story:
         state = self._cast.states.get(fact.space)
         if state is None:
             state = self._cast.new_space(fact.space, parent, event)
+            if parent is not None:
+                self.origins.forked(parent.state.space, state.space)
         task = TaskState(fact.tid, process, state)
         state.users += 1
         if state.space.id not in process.spaces:
@@ -111,7 +130,7 @@ class Story:
             task.filters = parent.filters
             if not process.images and parent.process.images:
                 process.images.append((self._cast.last_n, parent.process.images[-1][1]))
-        elif self.run is not None and self.run.host.seccomp_filters:
+        elif self.run is not None and self.run.attached is None and self.run.host.seccomp_filters:
             task.filters = (Installed(None, None, ""),)
         self._cast.tasks[fact.tid] = task
         if event is not None:
@@ -131,6 +150,7 @@ class Story:
         if task.state.space.id != fact.space:
             self._cast.replace_space(task, fact.space)
         process = task.process
+        self._ladders.forget(fact.tid)
         if fact.space not in process.spaces:
             process.spaces.append(fact.space)
         details = {"exe": fact.image.exe, "argv": fact.image.argv, "comm": fact.image.comm}
@@ -139,17 +159,21 @@ class Story:
         process.name = ""
         brk = fact.start_brk if fact.why == "exec" else _end_of_heap(fact)
         task.state.space.seed(fact.maps, brk, None, fact.why == "attach")
+        self.origins.seeded(task.state.space, fact.why == "exec", fact.personality)
         yield event
 
     def _task_exited(self, fact: facts.TaskExited) -> Iterator[Shown]:
         yield from self._judge.clear_up(fact.tid, fact)
-        task = self._cast.tasks.pop(fact.tid, None)
+        task = self._cast.tasks.get(fact.tid)
         if task is None:
             return
         self.duration_ns = fact.t_ns
         process = task.process
+        yield from self._recovered(task, self._ladders.gone(task))
         if fact.tid == process.pid:
             yield from self._process_ended(task, fact)
+        # Only now: whoever shows a fatal fault looks at the map.
+        self._cast.tasks.pop(fact.tid, None)
         self._cast.leave(task.state)
 
     def _process_ended(self, task: TaskState, fact: facts.TaskExited) -> Iterator[Shown]:
@@ -161,12 +185,12 @@ class Story:
             return
         stop = process.last_fault
         if stop is not None and stop.signo == fact.signal and stop.signo in FAULT_SIGNALS:
-            yield from self._fault(task, stop)
+            yield fault_event(self._cast, task, stop)
         details: Dict[str, Any] = {"code": fact.code} if fact.signal is None else {"signal": signal_name(fact.signal)}
         yield self._cast.event(task, fact.t_ns, "exit", OK, details=details)
         for pending in process.pending.values():
-            ending = aftermath_of_exit(pending, fact, fact.t_ns)
-            yield Amendment(pending.event.n, ending, tuple(pending.related), pending.event)
+            if not pending.recovered:
+                yield _amendment(pending, aftermath_of_exit(pending, fact, fact.t_ns))
         process.pending.clear()
 
     # Calls
@@ -185,41 +209,59 @@ class Story:
         if call.decided == facts.BY_FILTER and call.result >= 0:
             yield self._judge.faked(task, call, request)
             return
-        if -4096 < call.result < 0 or (request.name == "brk" and call.tid in self._judge.probes):
-            yield self._judge.failed(task, call, request)
+        if -4096 < call.result < 0 or (request.name in WITHOUT_ERRNO and call.tid in self._judge.probes):
+            yield self._failed(task, call, request)
+            yield from self._let_go_of_old(task.process.pending)
             return
         space = task.state.space
         mapped = self._judge.mapped.pop(call.tid, None)
         lines = mapped.lines if mapped is not None else ()
         self._cast.making = call
         ctx = EffectContext(self._cast.last_n + 1, self._cast.new_region, self._cast.page_size, lines)
+        unloaded = space.overlapping(request.addr, request.addr + request.length) if self._loading.expected else []
         touched = apply_success(space, request, call.result, ctx)
-        self._judge.apply_resynced(task)
+        changes = self._judge.apply_resynced(task)
+        if changes:
+            self.origins.found(space, changes)
+        if request.name == "mremap":
+            self.origins.moved(space, request.addr, touched)
+        else:
+            self.origins.touched(space, touched, mapped is not None and mapped.writable)
         event = self._cast.event(
             task, call.t_ns, call_name(call.abi, call.number), OK, call, None, call.result, None, touched
         )
         if request.name in ("prctl", "seccomp"):
-            self._policy_set(task, call, request, event)
-        for pending in task.process.pending.values():
-            pending.later_calls += 1
+            self._policies.called(task, call, request, event)
+        task.process.succeeded += 1
         yield event
+        if unloaded:
+            yield from self._loading.unloaded(task, event, unloaded)
+        if self._ladders.climbs:
+            yield from self._recovered(task, self._ladders.went_well(task, event, request))
 
-    def _policy_set(self, task: TaskState, call: facts.Call, request: Request, event: Event) -> None:
-        """prctl and seccomp calls that bind later ones."""
-        option = request.flags
-        if call.result != 0:
-            # seccomp with TSYNC gives the number of a thread that stood in the way (seccomp(2)).
-            return
-        if request.name == "prctl" and option == flags.PR_SET_MDWE:
-            task.state.mdwe, task.state.mdwe_by = call.args[1], event.n
-        installs = request.name == "seccomp" and option <= flags.SECCOMP_SET_MODE_FILTER
-        if installs or (request.name == "prctl" and option == flags.PR_SET_SECCOMP):
-            filter = Installed(event.n, task.process.pid, task.process.title)
-            bound = [task]
-            if installs and option and call.args[1] & flags.SECCOMP_FILTER_FLAG_TSYNC:
-                bound = [other for other in self._cast.tasks.values() if other.process is task.process]
-            for other in bound:
-                other.filters = (*other.filters, filter)
+    def _failed(self, task: TaskState, call: facts.Call, request: Request) -> Event:
+        probe = self._judge.probes.get(call.tid)
+        path = probe.descriptor.link if probe is not None and probe.descriptor is not None else ""
+        event = self._judge.failed(task, call, request)
+        self.origins.touched(task.state.space, event.touched)
+        if event.outcome == REFUSED:
+            self._ladders.refused(task, event, request, path)
+            self._loading.refused(event, request)
+        return event
+
+    def _let_go_of_old(self, pending: Dict[int, Pending]) -> Iterator[Amendment]:
+        """A program that is refused all day must not fill memory: of its oldest refusals, it has gone on."""
+        while len(pending) > _MOST_PENDING:
+            oldest = pending.pop(next(iter(pending)))
+            if not oldest.recovered:
+                yield _amendment(oldest, "continued")
+
+    def _recovered(self, task: TaskState, ladder: Optional[Ladder]) -> Iterator[Amendment]:
+        """The program got another way what these calls were to give it: their story ends well, and now."""
+        for n in ladder.events if ladder is not None else ():
+            pending = task.process.pending.get(n)
+            if pending is not None and pending.recovered:
+                yield _amendment(pending, "recovered")
 
     # Signals
 
@@ -231,43 +273,7 @@ class Story:
         task.process.last_fault = stop
         refused = refused_behind(task.process.pending, stop.addr) if stop.code > 0 else None
         if refused is not None and not refused.faulted:
-            yield from self._fault(task, stop)
-
-    def _fault(self, task: TaskState, stop: facts.SignalStop) -> Iterator[Shown]:
-        if stop is task.process.last_fault:
-            task.process.last_fault = None
-        refused = refused_behind(task.process.pending, stop.addr)
-        asked_there = refused is not None
-        if refused is None:
-            refused = refused_just_before(task.process.pending, stop.tid)
-        piece = task.state.space.at(stop.addr) if stop.addr is not None else None
-        related = refused.event.n if refused is not None else None
-        details: Dict[str, Any] = {
-            "signal": signal_name(stop.signo),
-            "si_code": stop.code,
-            "si_addr": None if stop.addr is None else hex(stop.addr),
-            "ip": hex(stop.ip),
-        }
-        touched = []
-        if piece is not None and stop.addr is not None:
-            page = stop.addr & ~(self._cast.page_size - 1)
-            region, perms = piece.region, piece.perms
-            touched = [
-                Touched(
-                    region.id, page, page + self._cast.page_size, perms, None, perms, region.provenance, piece.sealed_by
-                )
-            ]
-        diagnosis = describe_fault(stop, piece, related, asked_there)
-        event = self._cast.event(
-            task, stop.t_ns, "fault", FAILED, details=details, touched=touched, diagnosis=diagnosis
-        )
-        pending = Pending(event)
-        task.process.pending[event.n] = pending
-        if refused is not None:
-            refused.faulted = True
-            refused.related.append(event.n)
-            pending.related.append(refused.event.n)
-        yield event
+            yield fault_event(self._cast, task, stop)
 
     # Edges' own words
 
@@ -298,6 +304,28 @@ class Story:
 
     def _keep_probe(self, fact: facts.Probe) -> Iterator[Shown]:
         self._judge.probes[fact.tid] = fact
+        return iter(())
+
+    def _filter(self, fact: Any) -> Iterator[Shown]:
+        if isinstance(fact, facts.FilterCode):
+            self._policies.code(fact)
+        elif isinstance(fact, facts.FilterInstalled):
+            self._policies.installing(fact)
+        else:
+            self._policies.seen(fact)
+        return iter(())
+
+    def _stack_sampled(self, fact: facts.StackSampled) -> Iterator[Shown]:
+        self._cast.sampled[fact.tid, fact.t_ns] = None
+        return iter(())
+
+    def _stack_read(self, fact: facts.StackRead) -> Iterator[Shown]:
+        n = self._cast.sampled.pop((fact.tid, fact.t_ns), None)
+        if n is not None:
+            yield CallStack(n, tuple(fact.frames))
+
+    def _keep_unloading(self, fact: facts.Unloading) -> Iterator[Shown]:
+        self._loading.unloading(fact)
         return iter(())
 
     def _verified(self, fact: facts.Verified) -> Iterator[Shown]:
@@ -335,6 +363,12 @@ _HANDLERS: Dict[type, Callable[[Story, Any], Iterator[Shown]]] = {
     facts.Mapped: Story._keep_mapped,
     facts.Resynced: Story._keep_resynced,
     facts.Probe: Story._keep_probe,
+    facts.FilterCode: Story._filter,
+    facts.FilterInstalled: Story._filter,
+    facts.FiltersSeen: Story._filter,
+    facts.StackSampled: Story._stack_sampled,
+    facts.StackRead: Story._stack_read,
+    facts.Unloading: Story._keep_unloading,
     facts.Verified: Story._verified,
     facts.Mismatch: Story._mismatch,
     facts.Dropped: Story._dropped,
@@ -344,12 +378,8 @@ _HANDLERS: Dict[type, Callable[[Story, Any], Iterator[Shown]]] = {
 }
 
 
-def signal_name(number: int) -> str:
-    """SIGSEGV for 11; SIGRTMIN+3 for 37."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "SIGRTMIN+%d" % (number - 34) if number > 34 else "SIG%d" % number
+def _amendment(pending: Pending, aftermath: str) -> Amendment:
+    return Amendment(pending.event.n, aftermath, tuple(pending.related), pending.event, pending.ladder)
 
 
 def _end_of_heap(fact: facts.Seeded) -> int:

@@ -22,6 +22,9 @@ _KINDS: Dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         facts.Dropped,
+        facts.FilterCode,
+        facts.FilterInstalled,
+        facts.FiltersSeen,
         facts.Lost,
         facts.Mapped,
         facts.Mismatch,
@@ -34,8 +37,11 @@ _KINDS: Dict[str, Any] = {
         facts.RunStarted,
         facts.Seeded,
         facts.SignalStop,
+        facts.StackRead,
+        facts.StackSampled,
         facts.TaskExited,
         facts.TaskStarted,
+        facts.Unloading,
         facts.Verified,
     )
 }
@@ -56,22 +62,32 @@ def fact_from_json(value: Any) -> Any:
     return _reader(kind)(value[1], value[0])
 
 
+_SCALARS = frozenset({int, str, bool, type(None)})
+
+
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        shown = {}
-        for field in dataclasses.fields(value):
-            item = getattr(value, field.name)
-            if field.default is not dataclasses.MISSING and item == field.default:
-                continue
-            if field.default_factory is not dataclasses.MISSING and not item:
-                continue
-            shown[field.name] = _plain(item)
-        return shown
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    return value
+    shown = {}
+    kind: Any = type(value)
+    for name, default, made in _fields(kind):
+        item = getattr(value, name)
+        if item != default and (item or not made):
+            shown[name] = _plain(item)
+    return shown
+
+
+@cache
+def _fields(kind: Any) -> List[Tuple[str, Any, bool]]:
+    """Name, default, and whether the default is an empty list or dict."""
+    return [
+        (field.name, field.default, field.default_factory is not dataclasses.MISSING)
+        for field in dataclasses.fields(kind)
+    ]
 
 
 Reader = Callable[[Any, str], Any]

@@ -17,7 +17,7 @@ from wxtrace.errors import RecordError
 from wxtrace.model import facts
 from wxtrace.model.abi import ABI_NAMES
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
-from wxtrace.model.event import REFUSED, Amendment, Event
+from wxtrace.model.event import REFUSED, Amendment, CallStack, Event
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
@@ -26,7 +26,8 @@ __all__ = ["SCHEMA_ID", "schema_text", "write_timeline"]
 
 SCHEMA_ID = "wxtrace-timeline/1"
 _PROGRESS_EVERY = 20000
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+# What is written here is made here, so it holds no circles to look for.
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def schema_text() -> str:
@@ -45,10 +46,13 @@ class _Writer:
         self._spool = spool
         self._progress = progress
         self._regions: List[Region] = []
-        self._story = Story(self._regions.append)
+        self._origins: Dict[int, str] = {}
+        self._story = Story(self._regions.append, self._keep_origin)
         self._open: Dict[int, Tuple[int, int, Event]] = {}
         self._amended: Dict[int, Amendment] = {}
+        self._stacks: Dict[int, List[Dict[str, Any]]] = {}
         self._notes: List[Dict[str, str]] = []
+        self._count = 0
         self._outcomes: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
 
@@ -67,11 +71,17 @@ class _Writer:
         out.write("\n")
         return story
 
+    def _keep_origin(self, region: Region, word: str) -> None:
+        self._origins[region.id] = word
+
     def _show(self, shown: Any) -> None:
         if isinstance(shown, Event):
             self._event(shown)
         elif isinstance(shown, Amendment):
             self._amended[shown.n] = shown
+        elif isinstance(shown, CallStack):
+            if shown.frames:
+                self._stacks[shown.n] = [frame._asdict() for frame in shown.frames]
         elif isinstance(shown, facts.Note):
             self._notes.append({"kind": shown.kind, "text": shown.text})
         elif isinstance(shown, facts.Mismatch):
@@ -82,25 +92,25 @@ class _Writer:
         self._outcomes[event.outcome] += 1
         if event.outcome == REFUSED and event.diagnosis is not None:
             self._causes[event.diagnosis.cause] += 1
-        total = sum(self._outcomes.values())
-        text = ("," if total > 1 else "") + "\n" + self._event_text(event, None)
+        self._count += 1
+        text = ("," if self._count > 1 else "") + "\n" + self._event_text(event, None)
         if event.diagnosis is not None:
             position = self._spool.tell()
             self._open[event.n] = (position, len(text), event)
         self._spool.write(text)
-        if self._progress is not None and total % _PROGRESS_EVERY == 0:
-            self._progress(total)
+        if self._progress is not None and self._count % _PROGRESS_EVERY == 0:
+            self._progress(self._count)
 
     def _copy_events(self, out: TextIO) -> None:
         spool = self._spool
         at = 0
         for n, (position, length, event) in sorted(self._open.items()):
-            if n not in self._amended:
+            if n not in self._amended and n not in self._stacks:
                 continue
             spool.seek(at)
             _copy(spool, out, position - at)
             comma = spool.read(length)[:1] == ","
-            out.write(("," if comma else "") + "\n" + self._event_text(event, self._amended[n]))
+            out.write(("," if comma else "") + "\n" + self._event_text(event, self._amended.get(n)))
             at = position + length
         spool.seek(at)
         shutil.copyfileobj(spool, out, 1 << 20)
@@ -146,7 +156,7 @@ class _Writer:
                     for part in event.touched
                 ],
                 "diagnosis": _diagnosis(event, amendment),
-                "stack": None,
+                "stack": self._stacks.get(event.n),
             }
         )
 
@@ -185,7 +195,7 @@ class _Writer:
             "spaces": [
                 {"id": state.space.id, "parent": state.parent, "forked_at": state.forked_at} for state in story.spaces
             ],
-            "regions": [_region(region) for region in self._regions],
+            "regions": [_region(region, self._origins.get(region.id)) for region in self._regions],
             "notes": self._notes,
             "incomplete": story.lost,
         }
@@ -194,7 +204,7 @@ class _Writer:
         story = self._story
         verified = story.run is not None and story.run.verify
         return {
-            "events": sum(self._outcomes.values()),
+            "events": self._count,
             "outcomes": dict(self._outcomes),
             "by_cause": dict(self._causes),
             "processes": len(story.processes),
@@ -255,7 +265,7 @@ def _process(process: Process) -> Dict[str, Any]:
     }
 
 
-def _region(region: Region) -> Dict[str, Any]:
+def _region(region: Region, exec_origin: Optional[str]) -> Dict[str, Any]:
     backing = region.backing
     return {
         "id": region.id,
@@ -274,8 +284,14 @@ def _region(region: Region) -> Dict[str, Any]:
         },
         "created_by": region.created_by,
         "inferred": region.inferred,
-        "exec_origin": None,
+        "exec_origin": exec_origin,
     }
+
+
+def _ladder(amendment: Optional[Amendment]) -> Dict[str, Any]:
+    if amendment is None or amendment.ladder is None:
+        return {}
+    return {"ladder": [rung._asdict() for rung in amendment.ladder.rungs]}
 
 
 def _diagnosis(event: Event, amendment: Optional[Amendment]) -> Optional[Dict[str, Any]]:
@@ -293,4 +309,5 @@ def _diagnosis(event: Event, amendment: Optional[Amendment]) -> Optional[Dict[st
         "partial": None if partial is None else {"changed_pages": partial.changed_pages, "pages": partial.pages},
         "aftermath": amendment.aftermath if amendment is not None else "unknown",
         "related": list(amendment.related) if amendment is not None else [],
+        **_ladder(amendment),
     }

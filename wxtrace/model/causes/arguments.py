@@ -8,173 +8,184 @@ from __future__ import annotations
 from typing import Optional
 
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import PROVED, Finding, Refusal, developer, seen
+from wxtrace.model.causes.base import Finding, Refusal, found, seen
 
-__all__ = ["bad_arguments", "bad_memfd", "huge_range"]
+__all__ = [
+    "huge_range",
+    "mmap_arguments",
+    "mprotect_arguments",
+    "mremap_arguments",
+    "mseal_arguments",
+    "munmap_arguments",
+    "offset_alignment",
+]
 
 _KNOWN_PROT = 0x0F | f.GROWSDOWN | f.GROWSUP
-_KNOWN_MEMFD = 0x1F | 0x3F << 26
-_KNOWN_ADVICE = frozenset(f.ADVICE)
+_ARGUMENTS = "the arguments of the call"
+_WRAPPING = frozenset({"mprotect", "pkey_mprotect", "mmap", "madvise", "shmat"})
 
 
-def _finding(cause: str, summary: str, fact: str, fix: str) -> Finding:
-    return Finding(cause, PROVED, summary, (seen(fact, "the arguments of the call"),), (developer(fix),))
+def _flags(refusal: Refusal, case: str, shown: str) -> Finding:
+    return found(refusal, "argument.flags", seen("flags are %s" % shown, _ARGUMENTS), case=case)
 
 
-def bad_arguments(refusal: Refusal) -> Optional[Finding]:
-    """EINVAL that the arguments alone explain, in the order in which the kernel looks at them."""
-    if refusal.errno != "EINVAL":
+def _alignment(refusal: Refusal, what: str, value: int) -> Optional[Finding]:
+    page = refusal.host.page_size
+    if value % page == 0:
         return None
-    request, page = refusal.request, refusal.host.page_size
-    name = request.name
-    if name == "mmap" and request.offset % page:
-        return _alignment("the file offset", request.offset, page)
-    if name in ("mprotect", "pkey_mprotect"):
-        prot = request.prot or 0
-        if prot & f.GROWSDOWN and prot & f.GROWSUP:
-            return _finding(
-                "argument.growsdown",
-                "PROT_GROWSDOWN and PROT_GROWSUP exclude each other",
-                "both bits are set",
-                "Set at most one of the two.",
-            )
-    if name in _ALIGNED and request.addr % page:
-        return _alignment("the address", request.addr, page)
-    if name in ("mprotect", "pkey_mprotect") and (request.prot or 0) & ~_KNOWN_PROT:
-        return _finding(
-            "argument.prot",
-            "the protection has bits that mprotect does not know",
-            "prot is %#x" % (request.prot or 0),
-            "Pass PROT_READ, PROT_WRITE and PROT_EXEC only; mmap ignores unknown bits, mprotect does not.",
-        )
-    if (request.prot or 0) & f.GROWSDOWN and name in ("mprotect", "pkey_mprotect"):
-        return _finding(
-            "argument.growsdown",
-            "PROT_GROWSDOWN is only for memory that grows, such as the main stack",
-            "the mapping at %#x does not grow down" % request.addr,
-            "Drop PROT_GROWSDOWN for ordinary memory.",
-        )
-    if name in ("mmap", "munmap") and request.length == 0:
-        return _length(name)
-    if name == "mmap":
-        return _mmap_flags(refusal)
-    if name == "mremap":
-        return _mremap(refusal)
-    if name == "mseal":
-        return _mseal(refusal)
-    if name == "madvise" and request.flags not in _KNOWN_ADVICE:
-        return _finding(
-            "argument.advice",
-            "madvise does not know this advice",
-            "advice is %d" % request.flags,
-            "Treat EINVAL as “not supported by this kernel”.",
-        )
-    if name == "madvise":
-        return _finding(
-            "argument.advice",
-            "this advice cannot be taken for this kind of memory, or by this kernel",
-            "advice is %s" % f.named_value(request.flags, f.ADVICE),
-            "Treat EINVAL as “not supported here”.",
-        )
-    if name in ("shmat", "shmdt"):
-        return _finding(
-            "argument.shm",
-            "no such shared memory segment, or its range is taken",
-            "shmid %d, address %#x" % (request.fd, request.addr),
-            "Check the id (shmget) and let the kernel choose the address.",
-        )
-    return None
+    fact = "%#x is %d bytes past a multiple of %d" % (value, value % page, page)
+    return found(refusal, "argument.alignment", seen(fact, _ARGUMENTS), what=what)
 
 
-_ALIGNED = frozenset({"mprotect", "pkey_mprotect", "munmap", "madvise", "mseal", "mremap"})
-
-
-def _alignment(what: str, value: int, page: int) -> Finding:
-    return _finding(
-        "argument.alignment",
-        "%s is not a multiple of the page size" % what,
-        "%#x is %d bytes past a multiple of %d" % (value, value % page, page),
-        "Round down to a multiple of sysconf(_SC_PAGE_SIZE).",
-    )
-
-
-def _length(name: str) -> Finding:
-    return _finding(
-        "argument.length", "%s of zero bytes" % name, "the length is 0", "Do not make the call for nothing."
-    )
-
-
-def _mmap_flags(refusal: Refusal) -> Optional[Finding]:
-    flags, page = refusal.request.flags, refusal.host.page_size
-    if flags & f.MAP_TYPE not in f.MAP_TYPES:
-        return _finding(
-            "argument.flags",
-            "mmap needs exactly one of MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE",
-            "flags are %#x" % flags,
-            "Add MAP_PRIVATE or MAP_SHARED.",
-        )
-    if flags & (f.MAP_FIXED | f.MAP_FIXED_NOREPLACE) and refusal.request.addr % page:
-        return _alignment("the address", refusal.request.addr, page)
-    if flags & f.MAP_GROWSDOWN and not flags & f.MAP_ANONYMOUS:
-        return _finding(
-            "argument.flags", "a file cannot grow down", "flags hold MAP_GROWSDOWN and a file", "Drop MAP_GROWSDOWN."
-        )
-    return None
-
-
-def _mremap(refusal: Refusal) -> Optional[Finding]:
-    request, page = refusal.request, refusal.host.page_size
-    flags = request.flags
-    known = f.MREMAP_FIXED | f.MREMAP_MAYMOVE | f.MREMAP_DONTUNMAP
-    if flags & ~known or (flags & (f.MREMAP_FIXED | f.MREMAP_DONTUNMAP) and not flags & f.MREMAP_MAYMOVE):
-        return _finding(
-            "argument.flags",
-            "mremap flags that do not go together",
-            "flags are %s" % f.named_bits(flags, f.MREMAP),
-            "MREMAP_FIXED and MREMAP_DONTUNMAP need MREMAP_MAYMOVE.",
-        )
-    if request.new_length == 0:
-        return _length("mremap")
-    if flags & f.MREMAP_FIXED and request.new_addr % page:
-        return _alignment("the new address", request.new_addr, page)
-    return None
-
-
-def _mseal(refusal: Refusal) -> Optional[Finding]:
-    request = refusal.request
-    if request.flags:
-        return _finding("argument.flags", "mseal takes no flags", "flags are %#x" % request.flags, "Pass 0.")
-    return _finding(
+def _length(refusal: Refusal, case: str = "") -> Finding:
+    return found(
+        refusal,
         "argument.length",
-        "the range of mseal is empty or wraps around",
-        "length %d" % request.length,
-        "Seal at least one page.",
+        seen("the length is %s" % (hex(refusal.request.length) if refusal.request.length else "0"), _ARGUMENTS),
+        case=case,
+        limit=hex(refusal.task_size),
     )
 
 
-def bad_memfd(refusal: Refusal) -> Optional[Finding]:
-    """memfd_create EINVAL: flags the kernel does not know, or two that exclude each other, or a name of 250 bytes."""
-    if refusal.request.name != "memfd_create" or refusal.errno != "EINVAL":
-        return None
-    return _finding(
-        "memfd.flags",
-        "memfd_create does not know these flags (or the name is longer than 249 bytes)",
-        "flags are %s" % f.named_bits(refusal.request.flags, f.MEMFD),
-        "Try again without the newer flags (MFD_EXEC and MFD_NOEXEC_SEAL need Linux 6.3).",
-    )
+def _ends_beyond(refusal: Refusal, start: int, length: int) -> bool:
+    return length > refusal.task_size or start > refusal.task_size - length
 
 
 def huge_range(refusal: Refusal) -> Optional[Finding]:
     """A length that wraps around, or rounds to nothing: ENOMEM before anything is looked up."""
     request, page = refusal.request, refusal.host.page_size
-    if refusal.errno != "ENOMEM" or request.name not in ("mprotect", "pkey_mprotect", "mmap", "madvise"):
+    if refusal.errno != "ENOMEM" or request.name not in _WRAPPING:
         return None
     rounded = (request.length + page - 1) // page * page
-    if rounded & (1 << 64) - 1 == 0 or request.addr + rounded > 1 << 64:
-        return _finding(
-            "argument.length",
-            "the length wraps around the end of the address space",
-            "length is %#x" % request.length,
-            "Check the size computation for a negative number.",
-        )
+    if request.length and (rounded & (1 << 64) - 1 == 0 or request.addr + rounded > 1 << 64):
+        return _length(refusal, "wraps")
     return None
+
+
+def offset_alignment(refusal: Refusal) -> Optional[Finding]:
+    """The first thing mmap looks at, before the descriptor (arch/x86/kernel/sys_x86_64.c:SYSCALL_DEFINE6(mmap))."""
+    if refusal.errno != "EINVAL":
+        return None
+    return _alignment(refusal, "the file offset", refusal.request.offset)
+
+
+def mmap_arguments(refusal: Refusal) -> Optional[Finding]:
+    """EINVAL and EOPNOTSUPP of mmap, behind those of the offset, the descriptor and huge pages."""
+    flags = refusal.request.flags
+    kind, has_file = flags & f.MAP_TYPE, not flags & f.MAP_ANONYMOUS
+    if refusal.errno == "EOPNOTSUPP" and kind == f.MAP_SHARED_VALIDATE and has_file and not flags & f.MAP_SYNC:
+        return _flags(refusal, "validate", f.named_bits(flags & ~f.MAP_TYPE, f.MAP))
+    if refusal.errno != "EINVAL":
+        return None
+    if refusal.request.length == 0:
+        return _length(refusal)
+    if flags & (f.MAP_FIXED | f.MAP_FIXED_NOREPLACE):
+        unaligned = _alignment(refusal, "the address", refusal.request.addr)
+        if unaligned is not None:
+            return unaligned
+    if kind not in f.MAP_TYPES or (kind == f.MAP_DROPPABLE and (has_file or refusal.kernel < (6, 11))):
+        return _flags(refusal, "type", "%#x" % flags)
+    if flags & f.MAP_GROWSDOWN and (has_file or kind != f.MAP_PRIVATE):
+        case = "file-grows-down" if has_file else "shared-grows-down"
+        what = "a file" if has_file else f.MAP_TYPES[kind]
+        return found(refusal, "argument.flags", seen("flags hold MAP_GROWSDOWN and %s" % what, _ARGUMENTS), case=case)
+    return None
+
+
+def mprotect_arguments(refusal: Refusal) -> Optional[Finding]:
+    """EINVAL of mprotect and pkey_mprotect before any mapping is changed."""
+    if refusal.errno != "EINVAL":
+        return None
+    prot = refusal.request.prot or 0
+    if prot & f.GROWSDOWN and prot & f.GROWSUP:
+        return found(refusal, "argument.growsdown", seen("both bits are set", _ARGUMENTS), case="both")
+    unaligned = _alignment(refusal, "the address", refusal.request.addr)
+    if unaligned is not None:
+        return unaligned
+    if prot & ~_KNOWN_PROT:
+        return found(refusal, "argument.prot", seen("prot is %#x" % prot, _ARGUMENTS))
+    first = next(iter(refusal.parts()), None)
+    if prot & (f.GROWSDOWN | f.GROWSUP) and (first is None or not first.vma.has("gd")):
+        fact = seen("the mapping at %#x does not grow down" % refusal.request.addr, _ARGUMENTS)
+        return found(refusal, "argument.growsdown", fact)
+    return None
+
+
+def munmap_arguments(refusal: Refusal) -> Optional[Finding]:
+    """EINVAL of munmap before any mapping is looked at (mm/vma.c:do_vmi_munmap)."""
+    if refusal.errno != "EINVAL":
+        return None
+    request = refusal.request
+    unaligned = _alignment(refusal, "the address", request.addr)
+    if unaligned is not None:
+        return unaligned
+    if request.length == 0:
+        return _length(refusal)
+    return _length(refusal, "beyond") if _ends_beyond(refusal, request.addr, request.length) else None
+
+
+def mremap_arguments(refusal: Refusal) -> Optional[Finding]:
+    """EINVAL of mremap from its arguments alone (mm/mremap.c:check_mremap_params)."""
+    if refusal.errno != "EINVAL":
+        return None
+    request = refusal.request
+    flags, known = request.flags, f.MREMAP_FIXED | f.MREMAP_MAYMOVE | f.MREMAP_DONTUNMAP
+    moving = flags & (f.MREMAP_FIXED | f.MREMAP_DONTUNMAP)
+    if flags & ~known or (moving and not flags & f.MREMAP_MAYMOVE):
+        return _flags(refusal, "move", f.named_bits(flags, f.MREMAP))
+    unaligned = _alignment(refusal, "the address", request.addr)
+    if unaligned is not None:
+        return unaligned
+    if request.new_length == 0:
+        return found(refusal, "argument.length", seen("the length is 0", _ARGUMENTS))
+    if request.new_length > refusal.task_size:
+        return _no_such_length(refusal, request.new_length)
+    page = refusal.host.page_size
+    if flags & f.MREMAP_DONTUNMAP and _pages(request.length, page) != _pages(request.new_length, page):
+        return _flags(refusal, "resize", f.named_bits(flags, f.MREMAP))
+    if flags & f.MREMAP_FIXED:
+        unaligned = _alignment(refusal, "the new address", request.new_addr)
+        if unaligned is not None:
+            return unaligned
+        if _ends_beyond(refusal, request.new_addr, request.new_length):
+            return _no_such_length(refusal, request.new_length)
+        if request.addr < request.new_addr + request.new_length and request.new_addr < request.addr + request.length:
+            fact = "%#x-%#x and %#x-%#x overlap" % (
+                request.addr,
+                request.addr + request.length,
+                request.new_addr,
+                request.new_addr + request.new_length,
+            )
+            return found(refusal, "argument.flags", seen(fact, _ARGUMENTS), case="overlap")
+    first = next(iter(refusal.parts() or refusal.standing_at(request.addr)), None)
+    if request.length == 0 and first is not None and not first.vma.has("ms"):
+        private = seen("the mapping at %#x is private" % request.addr, "VmFlags in /proc/PID/smaps")
+        return found(refusal, "argument.length", private, case="copy")
+    return None
+
+
+def _pages(length: int, page: int) -> int:
+    return (length + page - 1) // page
+
+
+def _no_such_length(refusal: Refusal, length: int) -> Finding:
+    return found(
+        refusal,
+        "argument.length",
+        seen("the new length is %#x" % length, _ARGUMENTS),
+        case="beyond",
+        limit=hex(refusal.task_size),
+    )
+
+
+def mseal_arguments(refusal: Refusal) -> Optional[Finding]:
+    """EINVAL of mseal (mm/mseal.c:do_mseal); an empty range is granted, a hole is ENOMEM."""
+    if refusal.errno != "EINVAL":
+        return None
+    request = refusal.request
+    if request.flags:
+        return _flags(refusal, "mseal", "%#x" % request.flags)
+    unaligned = _alignment(refusal, "the address", request.addr)
+    if unaligned is not None:
+        return unaligned
+    return found(refusal, "argument.length", seen("length %d" % request.length, _ARGUMENTS), case="mseal")

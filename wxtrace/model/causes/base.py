@@ -1,19 +1,26 @@
 """What a rule sees and what it answers.
 
 A rule is a function from `Refusal` to a `Finding` or None. It is handed everything as values; where a value is
-None or empty it was not readable, and the rule must settle for less confidence or no answer.
+None or empty it was not readable, and the rule must settle for less confidence or no answer. The words of its
+answer, and the evidence that a proof takes, stand in the table of causes.
 """
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass, field
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from wxtrace.decoders.procmaps import Vma
 from wxtrace.model import flags as f
+from wxtrace.model.abi import I386
 from wxtrace.model.calls import Request
+from wxtrace.model.causes import module_hooks
+from wxtrace.model.causes.entry import Need, admin, developer
 from wxtrace.model.event import Evidence, Fix, Touched
-from wxtrace.model.facts import BY_KERNEL, Host, Probe
+from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Host, Probe
+from wxtrace.model.filters import Asked, Program, SeenFilters, verdict
 
 __all__ = [
     "CONSISTENT",
@@ -26,19 +33,32 @@ __all__ = [
     "Rule",
     "admin",
     "developer",
+    "found",
+    "in_words",
+    "not_excluded",
+    "number_of",
+    "pasteable",
     "seen",
     "size_text",
 ]
 
+_DECIMAL = re.compile("[0-9]{1,19}")
+_HEXADECIMAL = re.compile("[0-9a-f]{1,16}")
+_RELEASE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 PROVED, CONSISTENT, POSSIBLE = "proved", "consistent", "possible"
 
 
 class Installed(NamedTuple):
-    """A seccomp filter that binds the caller: installed at event `n` by `pid`, or inherited (n is None)."""
+    """A seccomp filter that binds the caller: installed at event `n` by `pid`, or inherited (n is None).
+
+    `program` as the memory of the installing process held it; `listens`: another process answers for it.
+    """
 
     n: Optional[int]
     pid: Optional[int]
     comm: str
+    program: Optional[Program] = None
+    listens: bool = False
 
 
 class Part(NamedTuple):
@@ -65,6 +85,9 @@ class Refusal:
     mdwe_by: Optional[int] = None
     # For ptrace calls: whether the task they aim at is one of our tracees.
     held_by_us: bool = False
+    call: Optional[Call] = None
+    mdwe_who: str = ""
+    seen_filters: Optional[SeenFilters] = None
 
     @property
     def wants(self) -> int:
@@ -101,7 +124,15 @@ class Refusal:
             return self._parts(request.addr, request.addr + 1)
         if request.name == "brk":
             return self._parts(request.addr, self.probe.brk or 0)
+        if request.name == "shmdt":
+            # What belongs to one attachment lies at its own offset behind the address (ipc/shm.c:ksys_shmdt).
+            lines = [vma.line for vma in self.probe.vmas if vma.line.start - request.addr == vma.line.offset]
+            return [part for line in lines for part in self._parts(line.start, line.end)]
         return []
+
+    def standing_at(self, address: int) -> List[Part]:
+        """The VMA at one address, in a list; an empty one where nothing is mapped."""
+        return self._parts(address, address + 1)
 
     def _parts(self, start: int, end: int) -> List[Part]:
         found = []
@@ -119,9 +150,35 @@ class Refusal:
     @property
     def kernel_decided(self) -> bool:
         """Whether it is certain that no seccomp filter answered."""
-        if self.decided == BY_KERNEL:
+        if self.decided == BY_KERNEL or self.probe.status.get("Seccomp") == "0":
             return True
-        return self.probe.status.get("Seccomp") == "0"
+        if self.decided == BY_FILTER or self.call is None or self.seen_filters is None:
+            return False
+        programs = self.seen_filters.programs
+        answered = verdict(programs, self.asked) if programs is not None else None
+        return programs == () or (answered is not None and answered.lets_in)
+
+    @property
+    def asked(self) -> Asked:
+        """The call as filters saw it."""
+        call = self.call or Call(0, 0, 0, self.number, (0,) * 6, 0)
+        return Asked(call.abi, call.number, call.args, self.probe.ip)
+
+    @property
+    def args(self) -> Tuple[int, ...]:
+        """The arguments as they were given, for calls that `request` does not normalise."""
+        return self.call.args if self.call is not None else ()
+
+    @property
+    def task_size(self) -> int:
+        """Where the addresses of the program end (arch/x86/include/asm/page_64_types.h; no 5-level paging)."""
+        i386 = self.call is not None and self.call.abi == I386
+        return 0xFFFFE000 if i386 else (1 << 47) - self.host.page_size
+
+    def capable(self, capability: int) -> bool:
+        """Whether the thread has a capability in its own user namespace, by number (capabilities(7))."""
+        text = self.probe.status.get("CapEff", "")
+        return bool(_HEXADECIMAL.fullmatch(text) and int(text, 16) >> capability & 1)
 
     @property
     def effective_mdwe(self) -> Optional[int]:
@@ -129,15 +186,23 @@ class Refusal:
         return self.probe.mdwe if self.probe.mdwe is not None else self.mdwe
 
     @property
+    def kernel(self) -> Tuple[int, int]:
+        """(6, 18) for release 6.18.4; (0, 0) where it is not known."""
+        match = _RELEASE.match(self.host.kernel)
+        return (int(match.group(1)), int(match.group(2))) if match else (0, 0)
+
+    @property
     def lsm_may_refuse(self) -> bool:
-        """Whether a security module that looks at memory calls is at work, or cannot be excluded."""
-        if self.host.selinux_enforcing:
-            return True
-        return any(name in _MEMORY_MODULES for name in self.host.lsm)
+        """Whether a security module that looks at memory calls is at work, or cannot be excluded, for this errno."""
+        return bool(self.module_suspects)
 
-
-_MEMORY_MODULES = frozenset({"apparmor", "smack", "ipe", "ima", "bpf"})
-"""Those with an mmap_file, file_mprotect or mmap_addr hook; SELinux only counts while enforcing."""
+    @property
+    def module_suspects(self) -> List[str]:
+        """The security modules that can have given this errno to this call, and that nothing excludes."""
+        state = self.probe.selinux
+        enforcing = state.enforcing is not False if state is not None else bool(self.host.selinux_enforcing)
+        selinux = ["selinux"] if enforcing and self.errno == "EACCES" else []
+        return selinux + module_hooks.suspects(self.host, self.request, self.wants, self.probe, self.errno)
 
 
 @dataclass(frozen=True)
@@ -160,14 +225,75 @@ def seen(fact: str, source: str) -> Evidence:
     return Evidence(fact, source)
 
 
-def developer(text: str, command: Optional[str] = None) -> Fix:
-    """What the author of the program can do."""
-    return Fix("developer", text, command)
+def found(
+    refusal: Refusal,
+    cause: str,
+    *evidence: Evidence,
+    case: str = "",
+    certain: bool = True,
+    at_most: str = PROVED,
+    related: Tuple[int, ...] = (),
+    **words: object,
+) -> Finding:
+    """What the table says about `cause` here. Proved only where the rule is `certain` and all its needs are met.
+
+    `words` fill the templates of the entry; errno, call and kernel are always there.
+    """
+    # Most programs are refused nothing, and never need the table.
+    from wxtrace.model.causes.catalogue import CAUSES
+    from wxtrace.model.causes.needs import unmet
+
+    missing = unmet(CAUSES[cause].needs, refusal)
+    if at_most == PROVED and (missing or not certain):
+        at_most = CONSISTENT
+    if Need.NO_MODULE in missing:
+        evidence = (*evidence, not_excluded(refusal))
+    known = {"errno": refusal.errno, "call": refusal.request.name, "kernel": refusal.host.kernel, **words}
+    summary, fixes = in_words(cause, case, **known)
+    return Finding(cause, at_most, summary, evidence, fixes, related)
 
 
-def admin(text: str, command: Optional[str] = None) -> Fix:
-    """What whoever runs the machine can do."""
-    return Fix("administrator", text, command)
+def not_excluded(refusal: Refusal) -> Evidence:
+    """Why a cause that security modules come before is not proved, and what would settle it."""
+    names = ", ".join("bpf (as root, wxtrace can tell)" if n == "bpf" else n for n in refusal.module_suspects)
+    return seen("a security module is asked first, and cannot be excluded: %s" % names, "/sys/kernel/security/lsm")
+
+
+def in_words(cause: str, case: str = "", **words: object) -> Tuple[str, Tuple[Fix, ...]]:
+    """Sentence and fixes of one case of a cause. A command that lacks a word (None, or not given) is left out."""
+    from wxtrace.model.causes.catalogue import CAUSES
+
+    said, known = CAUSES[cause].case(case), _Words(words)
+    fixes = tuple(
+        fix._replace(text=fix.text.format_map(known), command=_command(fix.command, words)) for fix in said.fixes
+    )
+    return said.sentence.format_map(known), fixes
+
+
+class _Words(Dict[str, object]):
+    """A sentence with a gap is better than none."""
+
+    def __missing__(self, word: str) -> str:
+        return "…"
+
+
+def _command(template: Optional[str], words: Dict[str, object]) -> Optional[str]:
+    if template is None:
+        return None
+    try:
+        return template.format_map({word: value for word, value in words.items() if value is not None})
+    except KeyError:
+        return None
+
+
+def number_of(text: Optional[str]) -> Optional[int]:
+    """A number as /proc writes it; None for anything else, which only a damaged record can hold."""
+    return int(text) if text is not None and _DECIMAL.fullmatch(text) else None
+
+
+def pasteable(name: Optional[str]) -> Optional[str]:
+    """A name from the target, quoted for a shell; None where it has characters that are not safe to paste."""
+    return shlex.quote(name) if name and name.isprintable() else None
 
 
 def size_text(size: int) -> str:

@@ -1,54 +1,42 @@
-"""Every cause wxtrace can name so far: its id and who refuses. Ids are stable; other programs match on them."""
+"""The table of causes: every reason wxtrace can give, once. Ids are stable; other programs match on them.
+
+Rules take their words from here, `wxtrace causes` and docs/causes.md show it, and the tests hold each rule against it.
+"""
 
 from __future__ import annotations
 
-from typing import Dict, Optional
+from typing import Dict, List
 
-__all__ = ["REFUSED_BY"]
+from wxtrace.model.causes.catalogue_addresses import ADDRESSES
+from wxtrace.model.causes.catalogue_arguments import ARGUMENTS
+from wxtrace.model.causes.catalogue_files import FILES
+from wxtrace.model.causes.catalogue_filters import FILTERS
+from wxtrace.model.causes.catalogue_limits import LIMITS
+from wxtrace.model.causes.catalogue_modules import MODULES
+from wxtrace.model.causes.catalogue_protections import PROTECTIONS
+from wxtrace.model.causes.catalogue_signals import SIGNALS
+from wxtrace.model.causes.entry import Cause
 
-REFUSED_BY: Dict[str, Optional[str]] = {
-    "fd.write-mode": "kernel",
-    "fd.read-mode": "kernel",
-    "fd.append-only": "kernel",
-    "fd.bad": "kernel",
-    "fd.not-mappable": "kernel",
-    "fd.offset-overflow": "kernel",
-    "fd.driver": "kernel",
-    "mount.noexec": "kernel",
-    "superblock.noexec": "kernel",
-    "mdwe": "kernel",
-    "selinux.execmem": "SELinux",
-    "selinux.execheap": "SELinux",
-    "selinux.execstack": "SELinux",
-    "selinux.execmod": "SELinux",
-    "selinux.file-execute": "SELinux",
-    "selinux.other": "SELinux",
-    "seccomp.errno": "seccomp filter",
-    "seccomp.trap": "seccomp filter",
-    "seccomp.kill": "seccomp filter",
-    "mseal": "kernel",
-    "memfd.write-seal": "kernel",
-    "memfd.flags": "kernel",
-    "limit.address-space": "kernel",
-    "limit.data": "kernel",
-    "limit.memlock": "kernel",
-    "limit.map-count": "kernel",
-    "limit.overcommit": "kernel",
-    "limit.hugepages": "kernel",
-    "address.unmapped": "kernel",
-    "address.occupied": "kernel",
-    "address.below-minimum": "kernel",
-    "address.no-room": "kernel",
-    "address.special-mapping": "kernel",
-    "address.brk-collision": "kernel",
-    "argument.alignment": "kernel",
-    "argument.length": "kernel",
-    "argument.flags": "kernel",
-    "argument.prot": "kernel",
-    "argument.growsdown": "kernel",
-    "argument.advice": "kernel",
-    "argument.pointer": "kernel",
-    "argument.shm": "kernel",
-    "tracer.interference": "wxtrace",
-    "unknown": None,
+__all__ = ["CAUSES", "family", "similar"]
+
+CAUSES: Dict[str, Cause] = {
+    cause.id: cause
+    for part in (FILES, PROTECTIONS, MODULES, FILTERS, LIMITS, ADDRESSES, ARGUMENTS, SIGNALS)
+    for cause in part
 }
+
+
+def family(prefix: str) -> List[Cause]:
+    """The causes whose id is `prefix`, or starts with it and a dot."""
+    return [cause for cause in CAUSES.values() if cause.id == prefix or cause.id.startswith(prefix + ".")]
+
+
+def similar(id: str) -> List[str]:
+    """Ids and families that are spelt almost like this one, and ids whose second half it is; the nearest first."""
+    # Only a mistyped name needs it.
+    from difflib import get_close_matches
+
+    families = {cause.family for cause in CAUSES.values()}
+    halves = [known for known in CAUSES if id and id in known]
+    near = get_close_matches(id, [*CAUSES, *families], 3, 0.6)
+    return list(dict.fromkeys([*halves, *near]))[:5]

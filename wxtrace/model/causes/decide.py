@@ -8,39 +8,43 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Optional, Tuple
 
-from wxtrace.model.causes import addresses, arguments, descriptors, interference, limits, protections, seccomp, selinux
-from wxtrace.model.causes.base import POSSIBLE, Finding, Part, Refusal, Rule, developer, seen
-from wxtrace.model.causes.catalogue import REFUSED_BY
+from wxtrace.model.causes import (
+    addresses,
+    advice,
+    arguments,
+    descriptors,
+    features,
+    interference,
+    limits,
+    modules,
+    protections,
+    seccomp,
+    segments,
+    selinux,
+)
+from wxtrace.model.causes.base import POSSIBLE, Finding, Part, Refusal, Rule, found, seen
+from wxtrace.model.causes.catalogue import CAUSES
 from wxtrace.model.event import Diagnosis, Partial
 
 __all__ = ["diagnose", "diagnosis_of"]
 
 PartRule = Callable[[Refusal, Part], Optional[Finding]]
 
-_BEFORE: Tuple[Rule, ...] = (
-    seccomp.filter_answered,
-    arguments.huge_range,
-    arguments.bad_arguments,
-    arguments.bad_memfd,
-)
+_BEFORE: Tuple[Rule, ...] = (seccomp.filter_answered,)
 
-_MMAP: Tuple[Rule, ...] = (
-    descriptors.bad_descriptor,
+_FILE: Tuple[Rule, ...] = (
+    descriptors.no_dax,
+    descriptors.swap_file,
     descriptors.write_mode,
-    descriptors.read_mode,
     descriptors.append_only,
-    selinux.selinux_at_mmap,
-    limits.no_room,
-    addresses.below_minimum,
-    addresses.occupied,
-    limits.memlock,
-    descriptors.offset_overflow,
+    descriptors.read_mode,
     descriptors.noexec_at_mmap,
     descriptors.not_mappable,
     descriptors.write_sealed_at_mmap,
+)
+_NEW_MEMORY: Tuple[Rule, ...] = (
     protections.mdwe_at_mmap,
     protections.sealed,
-    limits.map_count,
     limits.no_hugepages,
     limits.address_space,
     limits.data,
@@ -48,25 +52,59 @@ _MMAP: Tuple[Rule, ...] = (
 )
 
 _RULES: Dict[str, Tuple[Rule, ...]] = {
-    "mmap": _MMAP,
-    "shmat": (
+    "mmap": (
+        arguments.offset_alignment,
+        descriptors.bad_descriptor,
+        features.huge_page_size,
+        selinux.policy_denies_mmap,
+        arguments.mmap_arguments,
+        arguments.huge_range,
+        descriptors.offset_overflow,
+        limits.map_count,
+        addresses.no_room,
+        addresses.no_gap,
+        addresses.below_minimum,
+        selinux.low_address,
+        addresses.occupied,
+        limits.memlock,
+        *_FILE,
         selinux.selinux_at_mmap,
+        *_NEW_MEMORY,
+        descriptors.secret_memory,
+        features.bad_pointer,
+        modules.module_with_sign,
+        descriptors.driver_refused,
+    ),
+    "shmat": (
+        segments.shmat_arguments,
+        segments.segment_access,
+        selinux.selinux_at_mmap,
+        arguments.huge_range,
+        addresses.below_minimum,
+        selinux.low_address,
+        limits.map_count,
+        limits.memlock,
         protections.mdwe_at_mmap,
         protections.sealed,
         limits.address_space,
-        limits.map_count,
     ),
-    "munmap": (protections.sealed, limits.map_count),
+    "shmdt": (protections.sealed, segments.shmdt_arguments),
+    "munmap": (arguments.munmap_arguments, protections.sealed, protections.whole_only, limits.map_count),
     "mremap": (
-        addresses.unmapped,
-        addresses.across_mappings,
-        protections.sealed,
-        addresses.below_minimum,
-        limits.no_room,
+        arguments.mremap_arguments,
         limits.map_count,
+        addresses.unmapped,
+        protections.sealed,
+        protections.whole_only,
+        addresses.across_mappings,
         limits.memlock,
         limits.address_space,
         limits.data,
+        addresses.below_minimum,
+        selinux.low_address,
+        addresses.no_room,
+        addresses.cannot_stay,
+        addresses.no_gap,
         limits.overcommit,
     ),
     "brk": (
@@ -79,12 +117,41 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
         limits.map_count,
         limits.overcommit,
     ),
-    "ptrace": (interference.already_traced,),
-    "mseal": (addresses.unmapped, limits.map_count),
-    "madvise": (protections.sealed, addresses.unmapped, limits.map_count),
-    "remap_file_pages": (protections.sealed, addresses.unmapped, limits.map_count),
+    "mseal": (arguments.mseal_arguments, addresses.vsyscall, addresses.unmapped, limits.map_count),
+    "madvise": (
+        advice.advice_arguments,
+        arguments.huge_range,
+        protections.sealed,
+        limits.map_count,
+        advice.advice_for_memory,
+        addresses.vsyscall,
+        addresses.unmapped,
+    ),
+    "process_madvise": (features.bad_pointer, advice.remote_advice),
+    "remap_file_pages": (segments.remap_arguments, protections.sealed, addresses.unmapped, limits.map_count),
+    "memfd_create": (
+        features.memfd_flags,
+        features.memfd_must_not_run,
+        features.huge_page_size,
+        features.bad_pointer,
+        limits.open_files,
+    ),
+    "memfd_secret": (features.secret_memory_off, limits.open_files),
+    "pkey_alloc": (features.protection_key,),
+    "pkey_free": (features.protection_key,),
+    "map_shadow_stack": (features.shadow_stack, addresses.occupied),
+    "arch_prctl": (features.shadow_stack, features.bad_pointer),
+    "prctl": (features.mdwe_arguments, interference.strict_mode, features.bad_pointer),
+    "seccomp": (interference.strict_mode, features.bad_pointer, limits.open_files),
+    "fork": (limits.overcommit,),
+    "clone": (limits.overcommit,),
+    "clone3": (features.bad_pointer, limits.overcommit),
+    "io_setup": (features.bad_pointer, features.aio_arguments, limits.address_space, limits.map_count),
+    "io_destroy": (features.aio_arguments,),
+    "ptrace": (interference.already_traced, features.bad_pointer),
 }
 
+_BEFORE_VMAS: Tuple[Rule, ...] = (arguments.mprotect_arguments, arguments.huge_range)
 _PER_VMA: Tuple[PartRule, ...] = (
     protections.may_not_become,
     protections.mdwe_at_mprotect,
@@ -92,16 +159,21 @@ _PER_VMA: Tuple[PartRule, ...] = (
 )
 _BEHIND_VMAS: Tuple[Rule, ...] = (
     protections.sealed,
+    addresses.vsyscall,
     addresses.unmapped,
     limits.data,
-    limits.map_count,
     limits.overcommit,
+    protections.whole_only,
+    limits.map_count,
+    features.protection_key,
 )
 
 
 def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, tuple[int, ...]]:
     """The diagnosis and the events it refers to."""
-    finding = _first(refusal) or seccomp.filter_possible(refusal) or _unknown(refusal)
+    finding = (
+        _first(refusal) or seccomp.filter_possible(refusal) or modules.module_refused(refusal) or _unknown(refusal)
+    )
     return diagnosis_of(finding, partial), finding.related
 
 
@@ -109,7 +181,7 @@ def diagnosis_of(finding: Finding, partial: Optional[Partial] = None) -> Diagnos
     """A finding as it stands on an event."""
     return Diagnosis(
         finding.cause,
-        REFUSED_BY.get(finding.cause),
+        CAUSES[finding.cause].refused_by,
         finding.confidence,
         finding.summary,
         finding.evidence,
@@ -119,37 +191,38 @@ def diagnosis_of(finding: Finding, partial: Optional[Partial] = None) -> Diagnos
 
 
 def _first(refusal: Refusal) -> Optional[Finding]:
-    for rule in _BEFORE:
-        finding = rule(refusal)
-        if finding is not None:
-            return finding
     if refusal.request.name in ("mprotect", "pkey_mprotect"):
-        return _mprotect(refusal)
-    for rule in _RULES.get(refusal.request.name, ()):
+        return _try(refusal, _BEFORE + _BEFORE_VMAS) or _vma_by_vma(refusal) or _try(refusal, _BEHIND_VMAS)
+    return _try(refusal, _BEFORE) or _try(refusal, _RULES.get(refusal.request.name, ()))
+
+
+def _try(refusal: Refusal, rules: Tuple[Rule, ...]) -> Optional[Finding]:
+    for rule in rules:
         finding = rule(refusal)
         if finding is not None:
             return finding
     return None
 
 
-def _mprotect(refusal: Refusal) -> Optional[Finding]:
+def _vma_by_vma(refusal: Refusal) -> Optional[Finding]:
     for part in refusal.parts():
-        for per_vma in _PER_VMA:
-            finding = per_vma(refusal, part)
+        for rule in _PER_VMA:
+            finding = rule(refusal, part)
             if finding is not None:
                 return finding
-    for rule in _BEHIND_VMAS:
-        finding = rule(refusal)
-        if finding is not None:
-            return finding
     return None
 
 
 def _unknown(refusal: Refusal) -> Finding:
+    if refusal.errno == "EINTR":
+        signal = seen("EINTR comes from a fatal signal only", "mm/util.c:vm_mmap_pgoff (mmap_write_lock_killable)")
+        return found(refusal, "unknown", signal, case="interrupted", at_most=POSSIBLE)
     evidence = []
     if refusal.kernel_decided:
         evidence.append(seen("no seccomp filter answered: the call reached the kernel's own code", "ptrace stops"))
-    if refusal.host.selinux_enforcing is None:
+    if refusal.host.selinux_enforcing is None and "selinux" in refusal.host.lsm:
+        evidence.append(seen("whether SELinux enforces cannot be seen here", "/sys/fs/selinux"))
+    elif refusal.host.selinux_enforcing is None:
         evidence.append(seen("SELinux is not running", "/sys/fs/selinux"))
     elif not refusal.host.selinux_enforcing:
         evidence.append(seen("SELinux is permissive", "/sys/fs/selinux/enforce"))
@@ -157,12 +230,9 @@ def _unknown(refusal: Refusal) -> Finding:
         evidence.append(seen("MDWE is not set", "PR_GET_MDWE"))
     if refusal.parts() and not any(part.vma.has("sl") for part in refusal.parts()):
         evidence.append(seen("nothing in the range is sealed", "VmFlags in /proc/PID/smaps"))
-    if refusal.host.lsm:
+    evidence += modules.excluded_modules(refusal)
+    if not refusal.host.lsm_known:
+        evidence.append(seen("which security modules are at work is not known", "/sys/kernel/security/lsm"))
+    elif refusal.host.lsm:
         evidence.append(seen("security modules: %s" % ", ".join(refusal.host.lsm), "/sys/kernel/security/lsm"))
-    return Finding(
-        "unknown",
-        POSSIBLE,
-        "%s for a reason that none of the known rules explains" % refusal.errno,
-        tuple(evidence),
-        (developer("Look for a message of the security module in the kernel log, and report this timeline."),),
-    )
+    return found(refusal, "unknown", *evidence, at_most=POSSIBLE)

@@ -1,13 +1,13 @@
-"""Failures that exist only because the program is being traced: ptrace admits one tracer (ptrace(2))."""
+"""Failures that exist only because the program is being traced: one tracer a task (ptrace(2)), and our own filter."""
 
 from __future__ import annotations
 
 from typing import Optional
 
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import PROVED, Finding, Refusal, developer, seen
+from wxtrace.model.causes.base import Finding, Refusal, found, seen
 
-__all__ = ["already_traced"]
+__all__ = ["already_traced", "strict_mode"]
 
 _TRACEME, _ATTACH, _SEIZE = 0, 16, 0x4206
 
@@ -20,15 +20,18 @@ def already_traced(refusal: Refusal) -> Optional[Finding]:
     if request.flags not in (_TRACEME, _ATTACH, _SEIZE):
         return None
     wanted = "to be traced" if request.flags == _TRACEME else "to trace task %d" % request.fd
-    return Finding(
-        "tracer.interference",
-        PROVED,
-        "it wanted %s, and a task can have one tracer only: wxtrace is in the way, not the system" % wanted,
-        (seen("%s failed on a task that wxtrace traces" % f.named_value(request.flags, f.PTRACE), "the ptrace call"),),
-        (
-            developer(
-                "Run debuggers, strace and crash reporters on the program without wxtrace; for LeakSanitizer "
-                "set ASAN_OPTIONS=detect_leaks=0."
-            ),
-        ),
-    )
+    fact = "%s failed on a task that wxtrace traces" % f.named_value(request.flags, f.PTRACE)
+    return found(refusal, "tracer.interference", seen(fact, "the ptrace call"), wanted=wanted)
+
+
+def strict_mode(refusal: Refusal) -> Optional[Finding]:
+    """Strict mode after a filter is refused (kernel/seccomp.c:seccomp_may_assign_mode); the only filter is ours."""
+    name, (first, second) = refusal.request.name, (*refusal.args, 0, 0)[:2]
+    asked = (name == "seccomp" and first == 0) or (name == "prctl" and first == f.PR_SET_SECCOMP and second == 1)
+    if not asked or refusal.errno != "EINVAL" or not refusal.probe.filters_ours:
+        return None
+    if refusal.filters or refusal.probe.status.get("Seccomp_filters", "1") != "1":
+        return None
+    fact = "the only filter of the thread is the one that wxtrace installed"
+    ours = seen(fact, "Seccomp_filters in /proc/PID/status")
+    return found(refusal, "tracer.interference", ours, case="strict", certain=False)

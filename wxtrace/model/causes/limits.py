@@ -5,27 +5,43 @@ from __future__ import annotations
 from typing import Optional
 
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import CONSISTENT, PROVED, Finding, Refusal, admin, developer, seen, size_text
+from wxtrace.model.causes.base import Finding, Refusal, found, number_of, seen, size_text
 
-__all__ = ["address_space", "data", "map_count", "memlock", "no_hugepages", "no_room", "overcommit"]
+__all__ = ["address_space", "data", "map_count", "memlock", "no_hugepages", "open_files", "overcommit"]
 
-_TASK_SIZE = (1 << 47) - 4096
 _SPLITTING = frozenset({"mprotect", "pkey_mprotect", "munmap", "madvise", "mseal"})
+_COPYING = frozenset({"fork", "clone", "clone3"})
+"""A child has all private writable memory a second time, as far as promises go (kernel/fork.c:dup_mmap)."""
+_CAP_IPC_LOCK, _CAP_SYS_ADMIN = 14, 21
 
 
 def _kilobytes(refusal: Refusal, key: str) -> Optional[int]:
     words = refusal.probe.status.get(key, "").split()
-    return int(words[0]) * 1024 if words and words[0].isdigit() else None
+    size = number_of(words[0]) if words else None
+    return None if size is None else size * 1024
 
 
-def _growth(refusal: Refusal) -> int:
+def growth(refusal: Refusal) -> int:
     """Bytes the call would add to the address space."""
     request = refusal.request
     if request.name == "mremap":
         return max(request.new_length - request.length, 0)
     if request.name == "brk":
         return max(request.addr - (refusal.probe.brk or request.addr), 0)
+    if request.name in ("mprotect", "pkey_mprotect"):
+        return _to_become_writable(refusal)
+    if request.name in _COPYING:
+        return _kilobytes(refusal, "VmData") or 0
     return request.length
+
+
+def _to_become_writable(refusal: Refusal) -> int:
+    """Bytes of the mapping that refused: those before it are writable by now, those behind were not looked at."""
+    for part in refusal.parts():
+        line = part.vma.line
+        if line.perms[1] != "w" and line.perms[3] == "p":
+            return min(line.end, refusal.end) - max(line.start, refusal.start)
+    return 0 if refusal.probe.vmas else refusal.request.length
 
 
 def _short(refusal: Refusal) -> bool:
@@ -36,23 +52,18 @@ def address_space(refusal: Refusal) -> Optional[Finding]:
     """RLIMIT_AS: VmSize and the request together; mprotect is never refused by it."""
     limit = refusal.probe.limits.get("Max address space")
     used = _kilobytes(refusal, "VmSize")
-    if not _short(refusal) or refusal.request.name not in ("mmap", "mremap", "brk", "shmat"):
+    if not _short(refusal) or refusal.request.name not in ("mmap", "mremap", "brk", "shmat", "io_setup"):
         return None
-    if limit is None or used is None or used + _growth(refusal) <= limit:
+    if limit is None or used is None or used + growth(refusal) <= limit:
         return None
-    return Finding(
+    return found(
+        refusal,
         "limit.address-space",
-        PROVED if refusal.kernel_decided else CONSISTENT,
-        "RLIMIT_AS is %s: %s are mapped, and %s more were asked"
-        % (size_text(limit), size_text(used), size_text(_growth(refusal))),
-        (
-            seen("soft limit %d bytes" % limit, "Max address space in /proc/PID/limits"),
-            seen("%d bytes mapped" % used, "VmSize in /proc/PID/status"),
-        ),
-        (
-            admin("Raise the limit (LimitAS= in the unit, ulimit -v in the shell).", "ulimit -v unlimited"),
-            developer("Reserve less address space at once."),
-        ),
+        seen("soft limit %d bytes" % limit, "Max address space in /proc/PID/limits"),
+        seen("%d bytes mapped" % used, "VmSize in /proc/PID/status"),
+        limit=size_text(limit),
+        used=size_text(used),
+        more=size_text(growth(refusal)),
     )
 
 
@@ -68,110 +79,98 @@ def data(refusal: Refusal) -> Optional[Finding]:
             return None
     elif name not in ("brk", "mremap") and not (name == "mmap" and refusal.wants & f.PROT_WRITE):
         return None
-    growth = _growth(refusal)
     brk_total = refusal.request.addr - refusal.probe.start_brk if name == "brk" else 0
-    if used + growth <= limit and brk_total <= limit:
+    if used + growth(refusal) <= limit and brk_total <= limit:
         return None
-    return Finding(
+    return found(
+        refusal,
         "limit.data",
-        PROVED if refusal.kernel_decided else CONSISTENT,
-        "RLIMIT_DATA is %s: %s of private writable memory are in use, and %s more were asked"
-        % (size_text(limit), size_text(used), size_text(growth)),
-        (
-            seen("soft limit %d bytes" % limit, "Max data size in /proc/PID/limits"),
-            seen("%d bytes of data" % used, "VmData in /proc/PID/status"),
-        ),
-        (
-            admin("Raise the limit (LimitDATA= in the unit, ulimit -d in the shell).", "ulimit -d unlimited"),
-            developer("Reserve memory PROT_NONE and make it writable only as it is used."),
-        ),
+        seen("soft limit %d bytes" % limit, "Max data size in /proc/PID/limits"),
+        seen("%d bytes of data" % used, "VmData in /proc/PID/status"),
+        limit=size_text(limit),
+        used=size_text(used),
+        more=size_text(growth(refusal)),
     )
 
 
 def map_count(refusal: Refusal) -> Optional[Finding]:
     """vm.max_map_count: a new mapping, or a split, would be one too many."""
-    text = refusal.probe.sysctl.get("vm.max_map_count", "")
+    limit = number_of(refusal.probe.sysctl.get("vm.max_map_count"))
     count = refusal.probe.map_count
-    if not _short(refusal) or not text.isdigit() or count is None:
+    if not _short(refusal) or limit is None or count is None:
         return None
-    limit = int(text)
     # maps shows one line more than there are VMAs ([vsyscall]); mremap needs a few to spare (mm/mremap.c).
     spare = 6 if refusal.request.name == "mremap" else 1
     if count + spare < limit:
         return None
-    verb = "would split one of them" if refusal.request.name in _SPLITTING else "would add one"
-    return Finding(
+    return found(
+        refusal,
         "limit.map-count",
-        PROVED if refusal.kernel_decided else CONSISTENT,
-        "the process has %d mappings, the most vm.max_map_count (%d) allows, and this call %s" % (count, limit, verb),
-        (
-            seen("%d lines" % count, "/proc/PID/maps"),
-            seen("vm.max_map_count = %d" % limit, "/proc/sys/vm/max_map_count"),
-        ),
-        (
-            developer("Change neighbouring pages together, so that mappings stay joined."),
-            admin("Raise the limit.", "sysctl -w vm.max_map_count=%d" % max(262144, limit * 2)),
-        ),
+        seen("%d lines" % count, "/proc/PID/maps"),
+        seen("vm.max_map_count = %d" % limit, "/proc/sys/vm/max_map_count"),
+        limit=limit,
+        verb="would split one of them" if refusal.request.name in _SPLITTING else "would add one",
+        enough=max(262144, limit * 2),
     )
 
 
 def memlock(refusal: Refusal) -> Optional[Finding]:
-    """RLIMIT_MEMLOCK under MAP_LOCKED or mlockall(MCL_FUTURE): EAGAIN, or EPERM when the limit is 0."""
+    """RLIMIT_MEMLOCK: under MAP_LOCKED, mlockall(MCL_FUTURE) and for secret memory; EPERM when the limit is 0."""
     limit = refusal.probe.limits.get("Max locked memory")
     locked = _kilobytes(refusal, "VmLck")
-    if refusal.errno not in ("EAGAIN", "EPERM") or limit is None or locked is None:
+    name = refusal.request.name
+    if limit is None or locked is None or name not in ("mmap", "mremap", "brk", "shmat"):
         return None
-    if refusal.request.name not in ("mmap", "mremap", "brk", "shmat"):
+    may_lock = refusal.capable(_CAP_IPC_LOCK)
+    if refusal.errno == "EPERM":
+        if limit or not refusal.request.flags & f.MAP_LOCKED or name != "mmap" or may_lock:
+            return None
+        case = "none"
+    elif refusal.errno == "EAGAIN" or name == "brk":
+        if may_lock or locked + growth(refusal) <= limit:
+            return None
+        if name == "brk" and not any(vma.has("lo") and vma.line.path == "[heap]" for vma in refusal.probe.vmas):
+            return None
+        case = ""
+    else:
         return None
-    if refusal.errno == "EPERM" and not (limit == 0 and refusal.request.flags & f.MAP_LOCKED):
-        return None
-    if refusal.errno == "EAGAIN" and locked + _growth(refusal) <= limit:
-        return None
-    return Finding(
+    return found(
+        refusal,
         "limit.memlock",
-        PROVED if refusal.kernel_decided else CONSISTENT,
-        "RLIMIT_MEMLOCK is %s: %s are locked, and %s more were asked"
-        % (size_text(limit), size_text(locked), size_text(_growth(refusal))),
-        (
-            seen("soft limit %d bytes" % limit, "Max locked memory in /proc/PID/limits"),
-            seen("%d bytes locked" % locked, "VmLck in /proc/PID/status"),
-        ),
-        (admin("Raise the limit (LimitMEMLOCK= in the unit, ulimit -l in the shell).", "ulimit -l unlimited"),),
+        seen("soft limit %d bytes" % limit, "Max locked memory in /proc/PID/limits"),
+        seen("%d bytes locked" % locked, "VmLck in /proc/PID/status"),
+        case=case,
+        limit=size_text(limit),
+        used=size_text(locked),
+        more=size_text(growth(refusal)),
     )
 
 
 def no_hugepages(refusal: Refusal) -> Optional[Finding]:
-    """MAP_HUGETLB without free huge pages to reserve."""
-    if refusal.errno != "ENOMEM" or refusal.request.name != "mmap" or not refusal.request.flags & f.MAP_HUGETLB:
-        return None
-    free = refusal.probe.meminfo.get("HugePages_Free")
-    return Finding(
-        "limit.hugepages",
-        PROVED if free == 0 and refusal.kernel_decided else CONSISTENT,
-        "no huge pages are set aside on this machine",
-        (seen("HugePages_Free is %s" % free, "/proc/meminfo"),) if free is not None else (),
-        (
-            developer("Fall back to ordinary pages."),
-            admin("Set huge pages aside.", "sysctl -w vm.nr_hugepages=64"),
-        ),
-    )
-
-
-def no_room(refusal: Refusal) -> Optional[Finding]:
-    """ENOMEM because the address space itself has no such range."""
+    """MAP_HUGETLB without enough free huge pages to reserve."""
     request = refusal.request
-    if refusal.errno != "ENOMEM" or request.name not in ("mmap", "mremap"):
+    if refusal.errno != "ENOMEM" or request.name != "mmap" or not request.flags & f.MAP_HUGETLB:
         return None
-    length = request.new_length if request.name == "mremap" else request.length
-    fixed = request.name == "mmap" and request.flags & f.MAP_FIXED
-    if length <= _TASK_SIZE and not (fixed and request.addr + length > _TASK_SIZE):
-        return None
-    return Finding(
-        "address.no-room",
-        PROVED if refusal.kernel_decided else CONSISTENT,
-        "the address space of a program has no room for this range",
-        (seen("%s asked, of at most %s" % (size_text(length), size_text(_TASK_SIZE)), "the arguments of the call"),),
-        (developer("Ask for less, or let the kernel choose the address."),),
+    free, reserved = refusal.probe.meminfo.get("HugePages_Free"), refusal.probe.meminfo.get("HugePages_Rsvd", 0)
+    size = refusal.probe.meminfo.get("Hugepagesize", 2 << 20)
+    fact = "HugePages_Free is %s" % free
+    chosen = request.flags >> f.HUGE_SHIFT & f.HUGE_MASK
+    if chosen and refusal.probe.huge_pages is not None:
+        size, reserved = 1 << chosen, 0
+        free = refusal.probe.huge_pages.get(str(size), 0)
+        fact = "%d huge pages of %s are free" % (free, size_text(size))
+    needed = -(-request.length // size)
+    left = max((free or 0) - reserved, 0)
+    evidence = () if free is None else (seen(fact, "/sys/kernel/mm/hugepages" if chosen else "/proc/meminfo"),)
+    return found(
+        refusal,
+        "limit.hugepages",
+        *evidence,
+        case="few" if left else "",
+        certain=free is not None and left < needed,
+        more=size_text(request.length),
+        free=size_text(left * size),
+        enough=needed if needed * size <= refusal.probe.meminfo.get("MemTotal", 0) // 2 else None,
     )
 
 
@@ -179,30 +178,72 @@ def overcommit(refusal: Refusal) -> Optional[Finding]:
     """The kernel's guess that so much memory can never be there (vm.overcommit_memory)."""
     mode = refusal.probe.sysctl.get("vm.overcommit_memory")
     memory = refusal.probe.meminfo
-    if not _short(refusal) or mode not in ("0", "2") or "MemTotal" not in memory:
+    if not _short(refusal) or mode not in ("0", "2") or "MemTotal" not in memory or not _accounted(refusal):
         return None
-    growth = _growth(refusal)
-    if refusal.request.name in ("mmap", "mprotect", "pkey_mprotect") and not refusal.wants & f.PROT_WRITE:
-        return None
-    total = memory["MemTotal"] + memory.get("SwapTotal", 0)
+    more = growth(refusal)
     if mode == "0":
-        if growth <= total:
+        total = memory["MemTotal"] + memory.get("SwapTotal", 0)
+        if more <= total:
             return None
-        fact = seen("%s asked, RAM and swap are %s" % (size_text(growth), size_text(total)), "/proc/meminfo")
+        certain, room = True, "RAM and swap together are %s" % size_text(total)
+        fact = "%s asked, RAM and swap are %s" % (size_text(more), size_text(total))
     else:
         limit, used = memory.get("CommitLimit", 0), memory.get("Committed_AS", 0)
-        if used + growth <= limit * 9 // 10:
+        kept = _kilobyte_setting(refusal, "vm.user_reserve_kbytes")
+        if not refusal.capable(_CAP_SYS_ADMIN):
+            kept += _kilobyte_setting(refusal, "vm.admin_reserve_kbytes")
+        if used + more <= limit - kept:
             return None
-        fact = seen(
-            "%s committed of %s, %s asked" % (size_text(used), size_text(limit), size_text(growth)), "/proc/meminfo"
-        )
-    return Finding(
+        # What others have promised changes all the time; the request alone does not.
+        certain, room = more > limit, "%s of %s are promised already" % (size_text(used), size_text(limit))
+        fact = "%s committed of %s, %s asked" % (size_text(used), size_text(limit), size_text(more))
+    return found(
+        refusal,
         "limit.overcommit",
-        CONSISTENT,
-        "the kernel does not promise this much memory (vm.overcommit_memory=%s)" % mode,
-        (fact,),
-        (
-            developer("Reserve with PROT_NONE or MAP_NORESERVE, and make pages writable as they are used."),
-            admin("Allow overcommitment.", "sysctl -w vm.overcommit_memory=1"),
-        ),
+        seen(fact, "/proc/meminfo"),
+        seen("vm.overcommit_memory = %s" % mode, "/proc/sys/vm/overcommit_memory"),
+        case="strict" if mode == "2" else "",
+        certain=certain,
+        mode=mode,
+        more=size_text(more),
+        room=room,
+    )
+
+
+def _accounted(refusal: Refusal) -> bool:
+    """Whether the kernel counts this memory as promised: private writable, or shared without a file."""
+    request = refusal.request
+    if request.name in ("mprotect", "pkey_mprotect"):
+        return bool(refusal.wants & f.PROT_WRITE)
+    if request.name == "mmap":
+        shared = request.flags & f.MAP_TYPE in (f.MAP_SHARED, f.MAP_SHARED_VALIDATE)
+        return bool(request.flags & f.MAP_ANONYMOUS if shared else refusal.wants & f.PROT_WRITE)
+    return request.name in ("mremap", "brk") or request.name in _COPYING
+
+
+def _kilobyte_setting(refusal: Refusal, name: str) -> int:
+    return (number_of(refusal.probe.sysctl.get(name)) or 0) * 1024
+
+
+def open_files(refusal: Refusal) -> Optional[Finding]:
+    """EMFILE and ENFILE: no descriptor is left for what the call makes."""
+    if refusal.errno == "ENFILE":
+        most = number_of(refusal.probe.sysctl.get("fs.file-max"))
+        shown = seen("fs.file-max = %s" % ("unknown" if most is None else most), "/proc/sys/fs/file-max")
+        # Where it is not limited in earnest, it is the largest number there is.
+        enough = most * 2 if most is not None and most < 1 << 40 else None
+        return found(refusal, "limit.fds", shown, case="machine", certain=False, enough=enough)
+    limit, count = refusal.probe.limits.get("Max open files"), refusal.probe.open_fds
+    if refusal.errno != "EMFILE" or limit is None:
+        return None
+    evidence = [seen("soft limit %d" % limit, "Max open files in /proc/PID/limits")]
+    if count is not None:
+        evidence.append(seen("%d are open" % count, "/proc/PID/fd"))
+    return found(
+        refusal,
+        "limit.fds",
+        *evidence,
+        limit=limit,
+        count=limit if count is None else count,
+        enough=max(limit * 2, 4096),
     )

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Dict, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import CONSISTENT, PROVED, Finding, Part, Refusal, admin, developer, seen
-from wxtrace.model.causes.descriptors import remount_fix
+from wxtrace.model.causes.base import Finding, Part, Refusal, found, not_excluded, pasteable, seen
+from wxtrace.model.causes.surroundings import belonging, placement, service_words
 from wxtrace.model.event import Evidence
 
-__all__ = ["may_not_become", "mdwe_at_mmap", "mdwe_at_mprotect", "mdwe_refuses", "sealed"]
+__all__ = ["may_not_become", "mdwe_at_mmap", "mdwe_at_mprotect", "mdwe_refuses", "sealed", "whole_only"]
 
 _MAY = ((f.PROT_READ, "mr"), (f.PROT_WRITE, "mw"), (f.PROT_EXEC, "me"))
+_BECOMES = {f.PROT_READ: "readable", f.PROT_WRITE: "writable", f.PROT_EXEC: "executable"}
 _SMAPS = "VmFlags in /proc/PID/smaps"
+_DISCARDING = frozenset({4, 8, 9, 10, 18, 24, 102})
+"""Advice that throws content away: DONTNEED, FREE, REMOVE, DONTFORK, WIPEONFORK, DONTNEED_LOCKED, GUARD_INSTALL."""
+_SEALED_CALLS = frozenset(
+    {
+        "mprotect",
+        "pkey_mprotect",
+        "munmap",
+        "mremap",
+        "mmap",
+        "madvise",
+        "shmat",
+        "shmdt",
+        "remap_file_pages",
+        "brk",
+    }
+)
+_WITHOUT_ERRNO = frozenset({"brk", "shmdt"})
 
 
 def mdwe_refuses(old: int, new: int) -> bool:
@@ -20,6 +38,11 @@ def mdwe_refuses(old: int, new: int) -> bool:
     if not new & f.PROT_EXEC:
         return False
     return bool(new & f.PROT_WRITE) or not old & f.PROT_EXEC
+
+
+def _is_special(path: str) -> bool:
+    """Whether maps names a mapping of the kernel's own: [vdso], [vvar], [uprobes]."""
+    return path.startswith("[") and not path.startswith(("[anon", "[heap", "[stack"))
 
 
 def _place(part: Part) -> str:
@@ -34,146 +57,88 @@ def may_not_become(refusal: Refusal, part: Part) -> Optional[Finding]:
     missing = next((bit for bit, flag in _MAY if refusal.wants & bit and not part.vma.has(flag)), None)
     if missing is None:
         return None
-    confidence = PROVED if refusal.kernel_decided else CONSISTENT
+    vma, path = part.vma, part.vma.line.path
+    names = {f.PROT_READ: "VM_MAYREAD", f.PROT_WRITE: "VM_MAYWRITE", f.PROT_EXEC: "VM_MAYEXEC"}
+    flag = dict(_MAY)[missing]
+    never = "%s can never become %s: %s is missing (no `%s`)"
+    absent = seen(never % (_place(part), _BECOMES[missing], names[missing], flag), _SMAPS)
+    if _is_special(path):
+        return found(refusal, "address.special-mapping", absent, path=path)
+    if vma.has("ss"):
+        return found(refusal, "shadow-stack", absent, case="memory")
     if missing == f.PROT_EXEC:
-        return _never_executable(refusal, part, confidence)
-    if missing == f.PROT_READ:
-        return None
-    absent = seen("VM_MAYWRITE is missing on %s (no `mw`)" % _place(part), _SMAPS)
-    if part.vma.has("ms") and not part.vma.has("sh"):
-        return Finding(
-            "fd.write-mode",
-            confidence,
-            "this shared mapping was made from a descriptor opened read-only, so it can never become writable",
-            (
-                absent,
-                seen(
-                    "the mapping is shared but not VM_SHARED (`ms` without `sh`): its descriptor was O_RDONLY", _SMAPS
-                ),
-            ),
-            (developer("Map the file again from a descriptor opened O_RDWR."),),
-        )
-    if part.vma.has("ms") and part.vma.line.path.startswith("/memfd:"):
-        return Finding(
-            "memfd.write-seal",
-            confidence,
-            "this view of the memfd was made after it was sealed against writing, so it can never become writable",
-            (absent, seen("`ms sh` without `mw` on %s" % part.vma.line.path, _SMAPS)),
-            (developer("Make the writable mapping before the seal is set."),),
-        )
-    if part.vma.line.path.startswith("["):
-        return Finding(
-            "address.special-mapping",
-            confidence,
-            "the kernel's own mapping %s cannot be given this protection" % part.vma.line.path,
-            (absent,),
-            (developer("Leave %s alone." % part.vma.line.path),),
-        )
-    return Finding(
-        "fd.driver",
-        confidence,
-        "the driver behind this mapping does not allow it to become writable",
-        (absent,),
-        (developer("Ask for the protection when the device is mapped."),),
-    )
+        return _never_executable(refusal, part, absent)
+    if missing == f.PROT_WRITE and vma.has("ms") and not vma.has("sh"):
+        attached = path.startswith("/SYSV")
+        how = "it was attached with SHM_RDONLY" if attached else "its descriptor was O_RDONLY"
+        shared = seen("%s: so `ms` shows that it is shared, and `sh` is missing" % how, _SMAPS)
+        return found(refusal, "fd.write-mode", absent, shared, case="segment" if attached else "later")
+    if missing == f.PROT_WRITE and vma.has("ms") and path.startswith("/memfd:"):
+        kept = seen("it was made after the seal: `ms sh` without `mw`", _SMAPS)
+        return found(refusal, "memfd.write-seal", absent, kept, case="later")
+    wanted = _BECOMES[missing]
+    return found(refusal, "fd.driver", absent, case="later", path=path, wanted=wanted)
 
 
-def _never_executable(refusal: Refusal, part: Part, confidence: str) -> Finding:
+def _never_executable(refusal: Refusal, part: Part, absent: Evidence) -> Finding:
     line = part.vma.line
-    absent = seen("VM_MAYEXEC is missing on %s (no `me`)" % _place(part), _SMAPS)
     mount = refusal.probe.mounts.get(line.dev)
     if mount is not None and "noexec" in mount.options.split(","):
-        return Finding(
-            "mount.noexec",
-            confidence,
-            "the file was mapped from a mount with the noexec option (%s), so this memory can never be executable"
-            % mount.point,
-            (absent, seen("%s is mounted %s" % (mount.point, mount.options), "/proc/PID/mountinfo")),
-            (
-                developer("Map the file again from a place where execution is allowed."),
-                remount_fix(mount.point),
-            ),
-        )
-    if line.path.startswith("["):
-        return Finding(
-            "address.special-mapping",
-            confidence,
-            "the kernel's own mapping %s cannot be given this protection" % line.path,
-            (absent,),
-            (developer("Leave %s alone." % line.path),),
-        )
-    if line.path.startswith(("anon_inode:", "/secretmem")):
-        return Finding(
-            "superblock.noexec",
-            confidence,
-            "this kind of object (%s) can never be executed" % line.path,
-            (absent,),
-            (developer("Copy the code into anonymous memory."),),
-        )
-    return Finding(
-        "mount.noexec",
-        confidence,
-        "this memory was mapped from a file on a noexec mount, so it can never become executable",
-        (absent,),
-        (developer("Map the file again from a place where execution is allowed."),),
-    )
+        shown = seen("%s is mounted %s" % (mount.point, mount.options), "/proc/PID/mountinfo")
+        point = mount.point
+        return found(refusal, "mount.noexec", absent, shown, case="later", mount=point, quoted_mount=pasteable(point))
+    fstype = mount.fstype if mount is not None else ""
+    never = line.path.startswith(("anon_inode:", "/secretmem", "/proc/", "/sys/", "pidfd:"))
+    if never or fstype in ("proc", "sysfs", "mqueue", "cgroup2"):
+        return found(refusal, "superblock.noexec", absent, case="later", path=line.path)
+    if line.path.startswith("/dev/") and not line.path.startswith("/dev/shm/"):
+        return found(refusal, "fd.driver", absent, case="later", wanted="executable", certain=False)
+    return found(refusal, "mount.noexec", absent, case="unseen")
 
 
-def _mdwe_evidence(refusal: Refusal) -> tuple[Evidence, ...]:
+def _mdwe_evidence(refusal: Refusal) -> Tuple[Evidence, ...]:
     lines = []
     if refusal.probe.mdwe is not None:
         lines.append(
             seen("PR_GET_MDWE answered %s" % f.named_bits(refusal.probe.mdwe, f.MDWE), "asked in the stopped thread")
         )
     if refusal.mdwe_by is not None:
-        lines.append(seen("PR_SET_MDWE was called at event %d" % refusal.mdwe_by, "the prctl call"))
+        text = "PR_SET_MDWE was called at event %d by %s" % (refusal.mdwe_by, refusal.mdwe_who or "the program")
+        lines.append(seen(text, "the prctl call"))
     elif refusal.host.mdwe:
         lines.append(seen("it was inherited from whoever started the command", "PR_GET_MDWE before the start"))
+        lines += belonging(refusal)
+    else:
+        lines.append(seen("it was set before wxtrace came", "PR_SET_MDWE is not among the calls seen"))
+        lines += belonging(refusal)
     if refusal.wants & ~(refusal.request.prot or 0) and refusal.request.name != "shmat":
         lines.append(seen("READ_IMPLIES_EXEC: the kernel adds PROT_EXEC to every PROT_READ", "/proc/PID/personality"))
     return tuple(lines)
 
 
-def _mdwe_finding(refusal: Refusal, what: str, more: tuple[Evidence, ...], confidence: str) -> Finding:
-    return Finding(
-        "mdwe",
-        confidence,
-        "MDWE: the process has given up making memory executable, and %s" % what,
-        (*_mdwe_evidence(refusal), *more),
-        (
-            developer(_way_without_gain(refusal)),
-            admin(
-                "Run it without the restriction (for a systemd unit: MemoryDenyWriteExecute=no).",
-                None,
-            ),
-        ),
-        (refusal.mdwe_by,) if refusal.mdwe_by is not None else (),
-    )
+def _mdwe_finding(refusal: Refusal, what: str, *more: Evidence) -> Finding:
+    related = (refusal.mdwe_by,) if refusal.mdwe_by is not None else ()
+    evidence = (*_mdwe_evidence(refusal), *more)
+    place = placement(refusal) if refusal.mdwe_by is None else None
+    words: Dict[str, Any] = dict(service_words(place))
+    return found(refusal, "mdwe", *evidence, case=_memory_case(refusal), related=related, what=what, **words)
 
 
-def _way_without_gain(refusal: Refusal) -> str:
-    """What the author can do, by the memory that was to become executable."""
+def _memory_case(refusal: Refusal) -> str:
+    """What the author can do depends on the memory that was to become executable."""
     provenance = refusal.touched[0].provenance if refusal.touched else None
     if provenance == "stack":
-        return (
-            "Link every library with -z noexecstack (assembler files need .note.GNU-stack), or clear the mark "
-            "with patchelf --clear-execstack."
-        )
+        return "stack"
     if provenance in ("file", "file-cow") and refusal.wants & f.PROT_WRITE and refusal.request.name == "mprotect":
-        return "Rebuild the library with -fPIC: its text relocations make the loader write to its code."
-    return (
-        "Keep writing and executing apart: map the code twice from one memfd (a writable and an executable "
-        "view), or map it executable from a finished file."
-    )
+        return "textrel"
+    return ""
 
 
 def mdwe_at_mmap(refusal: Refusal) -> Optional[Finding]:
     """mmap and shmat: W and X together (mm/vma.c:mmap_region). Security modules were asked before."""
     if refusal.errno != "EACCES" or not refusal.effective_mdwe or not mdwe_refuses(refusal.wants, refusal.wants):
         return None
-    certain = refusal.kernel_decided and refusal.probe.mdwe is not None and not refusal.lsm_may_refuse
-    what = "this mapping would be writable and executable at once"
-    return _mdwe_finding(refusal, what, (), PROVED if certain else CONSISTENT)
+    return _mdwe_finding(refusal, "this mapping would be writable and executable at once")
 
 
 def mdwe_at_mprotect(refusal: Refusal, part: Part) -> Optional[Finding]:
@@ -188,36 +153,77 @@ def mdwe_at_mprotect(refusal: Refusal, part: Part) -> Optional[Finding]:
         "%s would go from %s to %s" % (_place(part), f.prot_letters(part.before), f.prot_letters(refusal.wants)),
         "the map before the call",
     )
-    certain = refusal.kernel_decided and (refusal.probe.mdwe is not None or refusal.mdwe_by is not None)
-    return _mdwe_finding(refusal, what, (change,), PROVED if certain else CONSISTENT)
+    return _mdwe_finding(refusal, what, change)
 
 
 def sealed(refusal: Refusal) -> Optional[Finding]:
-    """EPERM on a range that holds a sealed VMA (mm/mseal.c; `sl` in VmFlags)."""
-    errno = "" if refusal.request.name == "brk" else "EPERM"
-    if refusal.errno != errno or refusal.request.name not in _SEALED_CALLS:
+    """A sealed VMA in the range (mm/mseal.c; `sl` in VmFlags). brk and shmdt have no errno for it."""
+    name = refusal.request.name
+    if name not in _SEALED_CALLS or refusal.errno != ("" if name in _WITHOUT_ERRNO else "EPERM"):
         return None
-    part = next((part for part in refusal.parts() + refusal.replaced() if part.vma.has("sl")), None)
+    inside, beside = refusal.parts(), refusal.replaced()
+    if name == "madvise":
+        if refusal.request.flags not in _DISCARDING:
+            return None
+        inside = [part for part in inside if not part.before & f.PROT_WRITE]
+    part = next((part for part in inside + beside if part.vma.has("sl")), None)
     if part is None:
         return None
-    by = next((t.sealed_by for t in refusal.touched if t.sealed_by is not None), None)
+    line = part.vma.line
+    by = next((t.sealed_by for t in refusal.touched if t.sealed_by and line.start <= t.start < line.end), None)
     evidence = [seen("%s is sealed (`sl`)" % _place(part), _SMAPS)]
     if by is not None:
         evidence.append(seen("it was sealed at event %d" % by, "the mseal call"))
-    return Finding(
+    elif _is_special(line.path):
+        own = "the kernel seals its own mappings when a program starts"
+        evidence.append(seen(own, "CONFIG_MSEAL_SYSTEM_MAPPINGS (mm/mseal.c, Linux 6.15)"))
+    else:
+        evidence.append(seen("it was sealed before wxtrace came", "mseal is not among the calls seen"))
+    if name == "madvise" and line.start > refusal.start and refusal.kernel >= (6, 12):
+        taken = "the advice was taken for %#x-%#x before it" % (refusal.start, line.start)
+        evidence.append(seen(taken, "the order of mm/madvise.c:madvise_walk_vmas"))
+    # mprotect asks security modules before it looks at seals; IMA and BPF programs may answer EPERM as well.
+    certain = name not in ("mprotect", "pkey_mprotect") or not refusal.lsm_may_refuse
+    if not certain:
+        evidence.append(not_excluded(refusal))
+    return found(
+        refusal,
         "mseal",
-        PROVED if refusal.kernel_decided else CONSISTENT,
-        "the range holds sealed memory, which can be neither unmapped, moved, replaced nor given another protection",
-        tuple(evidence),
-        (
-            developer(
-                "Make the change before mseal, and keep what must change outside the sealed range; there is no unseal."
-            ),
-        ),
-        (by,) if by is not None else (),
+        *evidence,
+        case=_sealed_case(name, part in inside),
+        certain=certain,
+        related=(by,) if by is not None else (),
     )
 
 
-_SEALED_CALLS = frozenset(
-    {"mprotect", "pkey_mprotect", "munmap", "mremap", "mmap", "madvise", "shmat", "remap_file_pages", "brk"}
-)
+def _sealed_case(name: str, inside: bool) -> str:
+    if name == "mremap" and not inside:
+        return "target"
+    return {"madvise": "advice", "shmdt": "detach", "brk": "shrink", "shmat": "target", "mmap": "target"}.get(name, "")
+
+
+def whole_only(refusal: Refusal) -> Optional[Finding]:
+    """EINVAL where a huge page, the vdso or another special mapping would be cut (vm_operations_struct.may_split)."""
+    request = refusal.request
+    if refusal.errno != "EINVAL":
+        return None
+    parts = refusal.parts()
+    if request.name == "mremap" and parts and parts[0].vma.has("ht") and request.new_length > request.length:
+        fact = seen("%s consists of huge pages (`ht`)" % _place(parts[0]), _SMAPS)
+        return found(refusal, "hugetlb", fact, case="grow")
+    leaves = request.name == "mremap" and request.flags & f.MREMAP_DONTUNMAP
+    if leaves and parts and (parts[0].vma.has("de") or parts[0].vma.has("pf")):
+        fact = seen("VM_DONTEXPAND or VM_PFNMAP is set (`de`, `pf`)", _SMAPS)
+        path = parts[0].vma.line.path or "this mapping"
+        return found(refusal, "address.special-mapping", fact, case="leave", path=path)
+    for part in parts:
+        line = part.vma.line
+        if line.start >= refusal.start and line.end <= refusal.end:
+            continue
+        if part.vma.has("ht"):
+            fact = seen("%s consists of huge pages (`ht`)" % _place(part), _SMAPS)
+            return found(refusal, "hugetlb", fact)
+        if _is_special(line.path):
+            fact = seen("the range has only a part of %s" % _place(part), "/proc/PID/smaps")
+            return found(refusal, "address.special-mapping", fact, case="cut", path=line.path)
+    return None

@@ -1,0 +1,119 @@
+"""The report of a run: the same from journal and timeline, and with nobody's name in it when asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import socket
+from pathlib import Path
+from typing import Callable, Dict
+
+import pytest
+from processes import run_wxtrace
+
+from wxtrace.commands.redaction import Redaction
+
+Environment = Dict[str, str]
+
+
+def redacted(text: str, *others: str) -> str:
+    """As in a report that holds all of these."""
+    redaction = Redaction()
+    for seen in (text, *others):
+        redaction.learn(seen)
+    return redaction.apply(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/home/alice/.wine/drive_c", "/home/USER/.wine/drive_c"),
+        ("--config=/home/alice", "--config=/home/USER"),
+        ("exe=/home/alice, argv=alice-tool -u alice", "exe=/home/USER, argv=USER-tool -u USER"),
+        ("C:\\users\\alice\\tool.exe", "C:\\users\\USER\\tool.exe"),
+        ("/Users/alice/x", "/Users/USER/x"),
+        ("/run/media/alice/disk", "/run/media/USER/disk"),
+        ("/home/caf\udce9/x", "/home/USER/x"),
+        ("malice and alices", "malice and alices"),
+        ("C:\\users\\Public\\a.txt", "C:\\users\\Public\\a.txt"),
+    ],
+)
+def test_people_are_taken_out_wherever_they_show(text: str, expected: str) -> None:
+    assert redacted(text, "/home/alice/x") == expected
+
+
+def test_the_own_home_and_host_are_known_without_being_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/srv/people/bob")
+    monkeypatch.setenv("USER", "bobby")
+    monkeypatch.setattr(socket, "gethostname", lambda: "vm.example.org")
+
+    text = "/srv/people/bob/x bobby@vm vm.example.org vm.overcommit_memory /proc/sys/vm/max_map_count"
+    assert redacted(text) == "/home/USER/x USER@HOST HOST vm.overcommit_memory /proc/sys/vm/max_map_count"
+
+
+@pytest.mark.trace
+def test_no_name_is_left_in_a_report(program: Callable[..., Path], environment: Environment, tmp_path: Path) -> None:
+    home = tmp_path / "home" / "alice"
+    home.mkdir(parents=True)
+    tool = home / "alice-tool"
+    shutil.copy(program("life_steps"), tool)
+    out = tmp_path / "run.json"
+    traced = {**environment, "HOME": str(home), "USER": "alice"}
+    done = run_wxtrace(traced, "-q", "-o", out, "--", tool, "/home/alice/x", socket.gethostname(), cwd=home, input="x")
+    assert done.returncode == 0
+
+    for form in ("text", "markdown"):
+        shown = run_wxtrace(traced, "report", "--format", form, "--redact").stdout
+        assert "mprotect" in shown and "/home/USER" in shown
+        assert "alice" not in shown
+        assert socket.gethostname() not in shown.split()
+        assert not any(entry.pw_name in shown.split() for entry in pwd.getpwall() if entry.pw_uid == os.getuid() != 0)
+
+
+@pytest.mark.trace
+def test_journal_and_timeline_report_the_same(
+    program: Callable[..., Path], environment: Environment, tmp_path: Path
+) -> None:
+    out = tmp_path / "run.json"
+    run_wxtrace(environment, "-q", "-o", out, "--", program("life_steps"), input="xx")
+
+    of_journal = run_wxtrace(environment, "report")
+    of_timeline = run_wxtrace(environment, "report", out)
+    assert of_journal.stdout == of_timeline.stdout
+    assert "2 times" in of_timeline.stdout
+
+
+@pytest.mark.trace
+def test_a_foreign_timeline_cannot_write_to_the_terminal(
+    program: Callable[..., Path], environment: Environment, tmp_path: Path
+) -> None:
+    out = tmp_path / "run.json"
+    run_wxtrace(environment, "-q", "-o", out, "--", program("life_steps"), input="x")
+    timeline = json.loads(out.read_text())
+    evil = "\x1b]0;owned\x07\x1b[31m<script>`rm`</script>\u202e\n# heading"
+    timeline["command"]["argv"] = [evil]
+    timeline["processes"][0]["name"] = evil
+    for event in timeline["events"]:
+        if event["diagnosis"] is not None:
+            event["diagnosis"].update(summary=evil, evidence=[{"fact": evil, "source": evil}])
+            event["diagnosis"].update(refused_by=evil, fixes=[{"for": evil, "text": evil, "command": evil}])
+    out.write_text(json.dumps(timeline))
+
+    for form in ("text", "markdown"):
+        shown = run_wxtrace(environment, "report", "--format", form, out).stdout
+        assert shown and all(line.isprintable() for line in shown.splitlines())
+        if form == "markdown":
+            assert "<script>" not in shown.replace("\\<script\\>", "")
+            assert "\n# heading" not in shown
+
+
+@pytest.mark.trace
+def test_a_timeline_is_not_exported_again(environment: Environment, tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    run_wxtrace(environment, "-q", "-o", out, "--", "true")
+    done = run_wxtrace(environment, "export", out)
+
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "is a timeline already" in done.stderr

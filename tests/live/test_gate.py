@@ -1,0 +1,87 @@
+"""Who may go into the kernel: calls that could meet go one after the other, others together."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import pytest
+
+from wxtrace.live.footprint import EVERYTHING, footprint
+from wxtrace.live.gate import Gate
+from wxtrace.live.task import Space, Task
+from wxtrace.model.abi import CALL_NUMBERS, I386, X86_64
+
+PAGE = 0x1000
+
+
+def protect(page: int, pages: int = 1) -> Tuple[int, int]:
+    return footprint(X86_64, CALL_NUMBERS[X86_64]["mprotect"], (page * PAGE, pages * PAGE, 1, 0, 0, 0))
+
+
+@pytest.fixture
+def space() -> Space:
+    return Space(1)
+
+
+def task(space: Space, tid: int) -> Task:
+    return Task(tid, 1, space)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "abi"),
+    [
+        ("munmap", (PAGE, PAGE), X86_64),
+        ("mmap", (0, PAGE, 3, 0x22), X86_64),
+        ("mprotect", (PAGE, PAGE, 0x01000001), X86_64),
+        ("mprotect", ((1 << 64) - PAGE, 2 * PAGE, 1), X86_64),
+        ("mprotect", (PAGE, PAGE, 1), I386),
+    ],
+)
+def test_what_is_not_known_to_stay_in_its_range_is_everywhere(name: str, args: Tuple[int, ...], abi: int) -> None:
+    assert footprint(abi, CALL_NUMBERS[abi][name], (*args, 0, 0, 0)[:6]) == EVERYTHING
+
+
+def test_a_range_ends_with_its_last_page() -> None:
+    number = CALL_NUMBERS[X86_64]["mprotect"]
+    assert footprint(X86_64, number, (PAGE, 1, 1, 0, 0, 0)) == (PAGE, 2 * PAGE)
+    assert footprint(X86_64, number, (PAGE, PAGE, 1, 0, 0, 0)) == (PAGE, 2 * PAGE)
+
+
+def test_calls_for_different_pages_go_in_together(space: Space) -> None:
+    gate = Gate()
+    assert gate.enter(task(space, 1), space, protect(1))
+    assert gate.enter(task(space, 2), space, protect(2))
+    assert not gate.contested
+
+
+def test_calls_that_meet_go_in_one_after_the_other_in_their_order(space: Space) -> None:
+    gate = Gate()
+    first, second, third, fourth = (task(space, tid) for tid in range(1, 5))
+    assert gate.enter(first, space, protect(1, 2))
+    assert not gate.enter(second, space, protect(2))
+    # Not ahead of who waits already, although it meets nobody.
+    assert not gate.enter(third, space, protect(9))
+    assert not gate.enter(fourth, space, EVERYTHING)
+
+    assert gate.leave(first, space) == [second, third]
+    assert gate.leave(third, space) == []
+    assert gate.leave(second, space) == [fourth]
+    assert not gate.contested
+
+
+def test_one_that_dies_while_it_waits_keeps_nobody(space: Space) -> None:
+    gate = Gate()
+    first, second, third = (task(space, tid) for tid in range(1, 4))
+    gate.enter(first, space, protect(1))
+    gate.enter(second, space, EVERYTHING)
+    gate.enter(third, space, protect(2))
+
+    assert gate.leave(second, space) == [third]
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_map_that_is_compared_or_read_again_has_one_at_a_time(space: Space, stale: bool) -> None:
+    gate = Gate(one_at_a_time=not stale)
+    space.stale = stale
+    assert gate.enter(task(space, 1), space, protect(1))
+    assert not gate.enter(task(space, 2), space, protect(2))

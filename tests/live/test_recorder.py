@@ -1,0 +1,77 @@
+"""What the recorder tells the front about its journal: once, and at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import tempfile
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from wxtrace.live.recorder import Recorder
+from wxtrace.model.facts import Call, Dropped, Note
+from wxtrace.record.journal import JournalReader
+
+CALL = Call(1, 2, 0, 10, (0, 4096, 1, 0, 0, 0), 0)
+
+
+@pytest.fixture
+def channel() -> Iterator[List[socket.socket]]:
+    """The recorder's end and the front's. Afterwards signals and the timer, which pytest uses too, are as before."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGUSR1)}
+    timer = signal.getitimer(signal.ITIMER_REAL)
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    yield list(ends)
+    for end in ends:
+        end.close()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    signal.setitimer(signal.ITIMER_REAL, *timer)
+
+
+def heard(front: socket.socket) -> List[Dict[str, Any]]:
+    messages = []
+    front.setblocking(False)
+    while True:
+        try:
+            messages.append(json.loads(front.recv(65536)))
+        except BlockingIOError:
+            return messages
+
+
+def test_an_input_output_error_is_told_once(channel: List[socket.socket]) -> None:
+    # A terminal that nobody reads from any more answers EIO.
+    reader, broken = os.openpty()
+    os.close(reader)
+    recorder = Recorder(broken, channel[0])
+    for _ in range(2):
+        recorder.fact(Note("kind", "text"))
+        recorder.flush()
+    os.close(broken)
+
+    failures = [message for message in heard(channel[1]) if message["is"] == "journal-failed"]
+    assert failures == [{"is": "journal-failed", "why": "Input/output error"}]
+
+
+def test_at_its_limit_it_says_so_and_keeps_what_matters(channel: List[socket.socket]) -> None:
+    with tempfile.TemporaryFile() as file:
+        recorder = Recorder(file.fileno(), channel[0])
+        recorder.journal.limit = 100
+        for _ in range(2):
+            recorder.call(CALL)
+            recorder.flush()
+        recorder.call(CALL)
+        recorder.flush()
+        recorder.call(CALL._replace(result=-13), keep=True)
+        recorder.fact(Note("kind", "text"))
+        recorder.flush()
+        file.seek(0)
+        kept = list(JournalReader(file, "journal").all())
+
+    assert kept == [CALL, CALL, CALL._replace(result=-13), Dropped(1), Note("kind", "text")]
+    assert [message for message in heard(channel[1]) if message["is"] == "journal-full"] == [
+        {"is": "journal-full", "limit": 100}
+    ]

@@ -1,0 +1,87 @@
+"""Checkpoints: a story taken up again goes on as the first one did, and holds nothing twice."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+from stories import ANON_AT, MAPS, PAGE, RW, RX, Told, vma
+
+from wxtrace.model.checkpoint import Checkpoints, restore
+from wxtrace.model.facts import Probe
+from wxtrace.model.region import Piece, Region
+from wxtrace.model.space import AddressSpace
+from wxtrace.model.story import Story
+
+
+def busy() -> Told:
+    """Two processes, a thread, a refused call that is still open, and evidence that waits for its call."""
+    told = Told()
+    told.start(101, pid=100)
+    told.start(200, space=2, how="fork", parent=100)
+    told.refuse()
+    told.call("mprotect", ANON_AT, PAGE, RX, tid=200)
+    told.feed(Probe(200, vmas=[vma(MAPS[1])]))
+    return told
+
+
+def rest(story: Story) -> List[Any]:
+    """What both are fed from there on, and what they tell."""
+    other = Told()
+    other.story = story
+    other.regions.clear()
+    other.call("mprotect", ANON_AT + PAGE, PAGE, RX, result=-13, tid=200)
+    other.call("munmap", ANON_AT, PAGE, tid=101)
+    other.call("mmap", 0, PAGE, RW, 0x22, (1 << 64) - 1, 0, result=0x7F5000000000, tid=200)
+    other.exit(200, signal=11)
+    other.exit(100, code=1)
+    other.finish()
+    return other.shown[1:]
+
+
+def test_a_story_goes_on_as_it_would_have() -> None:
+    told = busy()
+    again = restore(Checkpoints().take(told.story))
+
+    assert rest(again) == rest(told.story)
+
+
+def test_what_goes_on_changes_nothing_that_was_put_aside() -> None:
+    told = busy()
+    checkpoint = Checkpoints().take(told.story)
+    first = rest(restore(checkpoint))
+
+    assert rest(restore(checkpoint)) == first
+
+
+def test_a_replay_tells_nobody_of_its_regions() -> None:
+    told = busy()
+    checkpoint = Checkpoints().take(told.story)
+    before = len(told.regions)
+
+    rest(restore(checkpoint))
+
+    assert len(told.regions) == before
+
+
+class Holder:
+    """Anything that has a space."""
+
+    def __init__(self) -> None:
+        self.space = AddressSpace(1, None)  # type: ignore[arg-type]
+        region = Region(1, 1, 0, 1 << 40, "anon", None, None, False, False)
+        for i in range(5000):
+            self.space.put(Piece(i * 2 * PAGE, i * 2 * PAGE + PAGE, region, i % 7))
+
+
+def test_checkpoints_share_the_parts_of_a_map_that_did_not_change() -> None:
+    holder = Holder()
+    checkpoints = Checkpoints()
+    first = checkpoints.take(holder)
+    holder.space.remove(0x1000 * 2000, 0x1000 * 2001)
+    holder.space.put(Piece(PAGE, 2 * PAGE, holder.space.pieces()[0].region, 1))
+    second = checkpoints.take(holder)
+
+    one, other = ({id(chunk) for chunk in checkpoint.held[0]} for checkpoint in (first, second))
+    assert len(other - one) <= 2
+    assert restore(second).space.pieces() == holder.space.pieces()
+    assert restore(first).space.pieces() != holder.space.pieces()

@@ -1,0 +1,157 @@
+"""What a fatal fault refers to: the memory, its maker, and what it was allowed before."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+from stories import ANON_AT, PAGE, RW, RX, STACK, R, Told, cause_of, facts_of, line
+
+from wxtrace.decoders.procmaps import MapLine
+from wxtrace.model.event import Event
+from wxtrace.model.facts import SignalStop
+
+NEW = 0x7F2000000000
+MAPERR, ACCERR = 1, 2
+PRIVATE, ANON, STACK_FLAG = 2, 0x20, 0x20000
+
+
+def crash(told: Told, addr: int, code: int = ACCERR, jump: bool = False) -> Event:
+    told.signal(11, addr, code=code, ip=addr if jump else 0x400000)
+    told.exit(signal=11)
+    (event,) = told.named("fault")
+    return event
+
+
+def summary(event: Event) -> str:
+    assert event.diagnosis is not None
+    return event.diagnosis.summary
+
+
+def anonymous(told: Told, pages: int = 1, prot: int = RW, flags: int = PRIVATE | ANON) -> int:
+    told.call("mmap", 0, pages * PAGE, prot, flags, (1 << 64) - 1, 0, result=NEW)
+    return told.last.n
+
+
+def test_a_jump_into_memory_names_its_maker_and_that_it_never_was_executable() -> None:
+    told = Told()
+    made = anonymous(told)
+    event = crash(told, NEW, jump=True)
+    assert cause_of(event) == ("fault.nx", "proved")
+    assert "it belongs to 4 KiB of anon memory that was made by event %d (mmap)" % made in facts_of(event)
+    assert "it was never executable" in facts_of(event)
+    assert "no call ever asked for PROT_EXEC there" in summary(event)
+
+
+def test_a_jump_into_memory_that_was_executable_before() -> None:
+    told = Told()
+    anonymous(told)
+    told.call("mprotect", NEW, PAGE, RX)
+    told.call("mprotect", NEW, PAGE, RW)
+    event = crash(told, NEW, jump=True)
+    assert "it was executable earlier, and that was taken away" in summary(event)
+    assert "no call ever asked" not in summary(event)
+
+
+def test_a_write_to_memory_that_was_writable_before() -> None:
+    told = Told()
+    anonymous(told)
+    told.call("mprotect", NEW, PAGE, R)
+    event = crash(told, NEW)
+    assert cause_of(event)[0] == "fault.write"
+    assert "it was writable earlier" in summary(event)
+
+
+def test_a_thread_that_ran_over_the_end_of_its_stack() -> None:
+    told = Told()
+    anonymous(told, 8, 0, PRIVATE | ANON | STACK_FLAG)
+    told.call("mprotect", NEW + PAGE, 7 * PAGE, RW)
+    event = crash(told, NEW + PAGE - 8)
+    assert cause_of(event)[0] == "fault.guard"
+    assert "behind the end of a thread's stack" in summary(event)
+
+
+def test_a_guard_that_only_advice_marks() -> None:
+    told = Told()
+    anonymous(told, 8, RW, PRIVATE | ANON | STACK_FLAG)
+    event = crash(told, NEW, MAPERR)
+    assert cause_of(event)[0] == "fault.guard"
+    assert "behind the end of a thread's stack" in summary(event)
+
+
+def test_a_call_through_a_null_pointer() -> None:
+    told = Told()
+    event = crash(told, 0, MAPERR, jump=True)
+    assert "a null pointer" in summary(event) and "the program jumped there" in summary(event)
+
+
+def test_reserved_memory_is_no_guard() -> None:
+    told = Told()
+    anonymous(told, 8, 0)
+    told.call("mprotect", NEW + PAGE, 7 * PAGE, RW)
+    assert cause_of(crash(told, NEW))[0] == "fault.write"
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [(8, "a null pointer"), ((1 << 64) - 1, "that is MAP_FAILED"), (STACK - 0x8000, "the stack may not grow to there")],
+)
+def test_famous_addresses(address: int, words: str) -> None:
+    told = Told()
+    told.feed(SignalStop(100, told.now(), 11, MAPERR, address, None, 0x400000, STACK - 0x7000))
+    told.exit(signal=11)
+    (event,) = told.named("fault")
+    assert cause_of(event)[0] == "fault.unmapped"
+    assert words in summary(event)
+
+
+@pytest.mark.parametrize("address", [(1 << 64) - 13, (1 << 64) - 56, (1 << 64) - 4095])
+def test_an_address_near_the_end_is_not_called_map_failed(address: int) -> None:
+    said = summary(crash(Told(), address, MAPERR))
+    assert "an error number used as an address" in said and "that is MAP_FAILED" not in said
+
+
+@pytest.mark.parametrize(
+    ("signo", "code", "sender", "words"),
+    [
+        (11, 0, 4711, "process 4711 sent SIGSEGV"),
+        (7, -6, 100, "process 100 sent SIGBUS"),
+        (11, 0, None, "cannot be named from here sent SIGSEGV"),
+        (4, 2, None, "does not know the instruction at 0x400000"),
+        (8, 1, None, "cannot be computed"),
+        (31, 2, None, "syscall user dispatch"),
+    ],
+)
+def test_a_signal_without_memory_behind_it_says_whose_it_is(
+    signo: int, code: int, sender: Optional[int], words: str
+) -> None:
+    told = Told()
+    told.feed(SignalStop(100, told.now(), signo, code, None if code <= 0 else 0x400000, sender, 0x400000, STACK))
+    told.exit(signal=signo)
+    (event,) = told.named("fault")
+    assert cause_of(event)[0] == "fault.other"
+    assert words in summary(event)
+
+
+def test_an_address_just_behind_a_mapping() -> None:
+    told = Told()
+    event = crash(told, ANON_AT + 4 * PAGE + 12, MAPERR)
+    assert "which ends 12 bytes before it, belongs to 16 KiB of anon memory" in facts_of(event)
+
+
+def test_a_stack_that_grew_unseen_is_the_stack() -> None:
+    told = Told()
+    grown = STACK - 4 * PAGE
+    at = MapLine(grown, STACK + 0x21 * PAGE, "rw-p", 0, "00:00", 0, "[stack]")
+    told.feed(SignalStop(100, told.now(), 11, ACCERR, grown, None, grown, STACK, None, at))
+    told.exit(signal=11)
+    (event,) = told.named("fault")
+    assert "the program jumped into the stack" in summary(event)
+    assert event.touched[0].provenance == "stack"
+
+
+def test_a_map_found_at_attach_tells_nothing_of_before() -> None:
+    told = Told()
+    anonymous(told)
+    told.story.space_of(100).seed([line(NEW, 1)], 0, None, True)  # type: ignore[union-attr]
+    assert "never executable" not in facts_of(crash(told, NEW, jump=True))

@@ -1,0 +1,92 @@
+"""What views say of executable memory: how much there came to be and how, and how searches for it ended."""
+
+from __future__ import annotations
+
+from typing import Counter, Dict, List, Mapping, Optional, Set
+
+from wxtrace.commands.wording import ladder_text, plural
+from wxtrace.model.causes.base import size_text
+from wxtrace.model.event import Ladder
+from wxtrace.model.origins import PLAIN
+from wxtrace.model.region import Region
+from wxtrace.model.trampolines import SHORT, TRICKS, maker_of
+from wxtrace.printable import printable
+
+__all__ = ["ExecutableMemory", "Searches", "counts_text"]
+
+_MOST = 20
+
+
+def counts_text(counts: Counter[str]) -> Optional[str]:
+    """`3 regions became executable: 2 written then flipped, 1 dual mapping`; None when none did in such a way."""
+    made = {word: counts[word] for word in SHORT if counts[word] > 0}
+    if not made:
+        return None
+    parts = ["%d %s" % (count, SHORT[word]) if len(made) > 1 else SHORT[word] for word, count in made.items()]
+    return "%s became executable: %s" % (plural(sum(made.values()), "region"), ", ".join(parts))
+
+
+class Searches:
+    """The searches for executable memory that were told of, by the first event of each."""
+
+    def __init__(self) -> None:
+        self._ladders: Dict[int, Ladder] = {}
+
+    def take(self, ladder: Ladder) -> bool:
+        """Keep how far one search has come; whether it is news that it ended well."""
+        first = ladder.rungs[0].n
+        told = self._ladders.get(first)
+        self._ladders[first] = ladder
+        return told is None and ladder.worked is not None
+
+    def endings(self, kinds: Mapping[int, object], kind: object) -> List[str]:
+        """How the searches ended that have a refused call of this kind; told in full with the kind of the first."""
+        words: List[str] = []
+        for ladder in self._ladders.values():
+            found = [kinds.get(rung.n) for rung in ladder.rungs]
+            if kind not in found:
+                continue
+            text = ladder_text(ladder) if found[0] == kind else "a further attempt of that search"
+            if text not in words:
+                words.append(text)
+        return words[:3]
+
+
+class ExecutableMemory:
+    """The regions of a run that became executable in another way than by mapping a file as it was."""
+
+    def __init__(self) -> None:
+        self._words: Dict[int, str] = {}
+        self._regions: Dict[int, Region] = {}
+        self._others: Set[int] = set()
+
+    @property
+    def more(self) -> int:
+        """How many regions there are beside those with a text."""
+        return len(self._others)
+
+    def take(self, region: Region, word: str) -> None:
+        """One word about one region; a later one replaces it."""
+        if word in PLAIN:
+            return
+        if region.id not in self._regions and len(self._regions) >= _MOST:
+            self._others.add(region.id)
+            return
+        self._regions[region.id], self._words[region.id] = region, word
+
+    def texts(self) -> List[str]:
+        """One line a region: where, what, how it came to be executable, and whose it is where that can be told."""
+        return [self._text(region, self._words[region.id]) for region in self._regions.values()]
+
+    def _text(self, region: Region, word: str) -> str:
+        path = region.backing.path if region.backing is not None else ""
+        words = "%#x-%#x, %s of %s" % (
+            region.start,
+            region.end,
+            size_text(region.end - region.start),
+            printable(path, 200) if path else region.provenance,
+        )
+        if region.created_by is not None:
+            words += ", from event %d" % region.created_by
+        maker = printable(maker_of(region, word), 200)
+        return "%s: %s: %s%s" % (words, word, TRICKS[word], " (%s)" % maker if maker else "")

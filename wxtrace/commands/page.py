@@ -1,0 +1,58 @@
+"""Lines on their way to a terminal, held back for a moment where one of them is still being found out."""
+
+from __future__ import annotations
+
+import time
+from typing import List, NamedTuple, Optional, TextIO, Union
+
+__all__ = ["Page"]
+
+HELD_SECONDS = 1.0
+"""An unwinder that has just been started needs a tenth of that."""
+
+
+class _Gap(NamedTuple):
+    key: int
+    until: float
+
+
+class Page:
+    """Everything is written in order: a gap that is not filled holds what stands behind it, too."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: List[Union[str, _Gap]] = []
+
+    def line(self, text: str) -> None:
+        """One more line, or some."""
+        self._lines.append(text)
+
+    def gap(self, key: int) -> None:
+        """Room for lines that come later; `HELD_SECONDS` from now it is given up."""
+        self._lines.append(_Gap(key, time.monotonic() + HELD_SECONDS))
+
+    def fill(self, key: int, lines: List[str]) -> bool:
+        """Put lines into a gap; False when it is there no more."""
+        for place, line in enumerate(self._lines):
+            if isinstance(line, _Gap) and line.key == key:
+                self._lines[place : place + 1] = lines
+                return True
+        return False
+
+    @property
+    def held_for(self) -> Optional[float]:
+        """Seconds until what is held has to be written; None when nothing is held."""
+        ends = [line.until for line in self._lines if isinstance(line, _Gap)]
+        return max(max(ends) - time.monotonic(), 0.0) if ends else None
+
+    def write(self, everything: bool = False) -> None:
+        """Write the lines in one piece, unless a gap is to be waited for; `everything`: it is not."""
+        if not self._lines or (self.held_for and not everything):
+            return
+        text = "".join(line + "\n" for line in self._lines if isinstance(line, str))
+        self._lines.clear()
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass

@@ -1,0 +1,114 @@
+"""What the files behind mappings say of themselves: asked only when a call about them was refused, or they vanished.
+
+The target names the file, so it is opened without waiting, without becoming anybody's terminal, in the target's own
+mount namespace, and believed only when it is a regular file with the inode that is mapped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import BinaryIO, Iterable, Optional, Sequence, Tuple
+
+from wxtrace.decoders.procmaps import MapLine, Vma
+from wxtrace.live.task import Task
+from wxtrace.model import flags as f
+from wxtrace.model.calls import Request
+from wxtrace.model.objects import Library
+
+__all__ = ["library_mapped", "library_of_line", "library_of_refusal", "loader_version"]
+
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NO_FILES = ("/memfd:", "/dev/", "/SYSV", "/[", "/anon_hugepage", "/secretmem")
+_DELETED = " (deleted)"
+_ANOTHER = "another file has that name now"
+_LOADER = re.compile(r"ld-linux[\w.-]*\.so\.\d|ld(64)?\.so\.\d|ld-2\.\d+\.so|ld-musl-")
+_RELEASE = re.compile(rb"ld\.so \([^)\0]{1,100}\) \w{1,20} release version (\d{1,2}\.\d{1,3})")
+_MOST_LOADER_BYTES = 4 << 20
+
+
+def library_mapped(
+    known: Optional[Tuple[int, Optional[MapLine]]], args: Tuple[int, ...], line: MapLine
+) -> Optional[Tuple[int, Optional[MapLine]]]:
+    """Where the loader last began to map a file, and the line of its code once that is mapped.
+
+    glibc maps the whole span of a library first, then each segment over it (elf/dl-map-segments.h).
+    """
+    if line.perms[3] != "p" or not line.inode:
+        return known
+    if not args[3] & f.MAP_FIXED:
+        return (line.start, line if args[2] & f.PROT_EXEC else None)
+    if known is not None and args[2] & f.PROT_EXEC and known[0] < line.start:
+        return (known[0], line)
+    return known
+
+
+def library_of_refusal(task: Task, request: Request, vmas: Sequence[Vma]) -> Optional[Library]:
+    """The file that a refused PROT_EXEC is about: for the stack, the library that was mapped last; else its own."""
+    if request.name not in ("mprotect", "pkey_mprotect") or not (request.prot or 0) & f.PROT_EXEC:
+        return None
+    if (request.prot or 0) & f.GROWSDOWN:
+        mapped = task.space.library
+        return library_of_line(task.tid, mapped[1]) if mapped is not None and mapped[1] is not None else None
+    end = request.addr + request.length
+    lines = (vma.line for vma in vmas if vma.line.start < end and vma.line.end > request.addr)
+    line = next((line for line in lines if line.inode and line.path.startswith("/")), None)
+    if line is None or line.path.startswith(_NO_FILES):
+        return None
+    found = library_of_line(task.tid, line)
+    # Data that is no program is nobody's library.
+    return None if found.trouble else found
+
+
+def library_of_line(tid: int, line: MapLine) -> Library:
+    """The ELF headers of the file behind a mapping; what went wrong, where they cannot be read."""
+    # elftools and construct: not for programs that nothing is refused to.
+    from wxtrace.decoders.elf import decode_elf
+
+    try:
+        with _opened(tid, line) as file:
+            image = decode_elf(file)
+    except (OSError, ValueError) as error:  # DecodeError is a ValueError.
+        if line.path.endswith(_DELETED):
+            return Library(line.path, trouble="it was deleted")
+        return Library(line.path, trouble=getattr(error, "strerror", None) or str(error))
+    return Library(line.path, image.stack_flags, image.text_relocations)
+
+
+def loader_version(tid: int, lines: Iterable[MapLine]) -> str:
+    """Whose dynamic loader is mapped: "2.41" for that glibc, "other" for no glibc, "" when nobody can tell."""
+    line = next((line for line in lines if _LOADER.match(line.path.rpartition("/")[2])), None)
+    if line is None:
+        return ""
+    if "musl" in line.path.rpartition("/")[2]:
+        return "other"
+    try:
+        with _opened(tid, line) as file:
+            # What `ld.so --version` prints; before glibc 2.33 there was no such text.
+            found = _RELEASE.search(file.read(_MOST_LOADER_BYTES))
+    except (OSError, ValueError):
+        return ""
+    return found[1].decode("ascii") if found is not None else "other"
+
+
+def _opened(tid: int, line: MapLine) -> BinaryIO:
+    """The file that is mapped. Raises OSError or ValueError when it cannot be opened, or is another one."""
+    path = "/proc/%d/root%s" % (tid, line.path)
+    # Looked at first: to open a device can do something already.
+    if not _is_mapped(os.stat(path), line):
+        raise ValueError(_ANOTHER)
+    fd = os.open(path, _FLAGS)
+    if not _is_mapped(os.fstat(fd), line):
+        os.close(fd)
+        raise ValueError(_ANOTHER)
+    return os.fdopen(fd, "rb")
+
+
+def _is_mapped(found: os.stat_result, line: MapLine) -> bool:
+    """Device and inode agree. Devices without a disk (overlayfs, btrfs) show another number in maps than in stat."""
+    if not stat.S_ISREG(found.st_mode) or found.st_ino != line.inode:
+        return False
+    major, _, minor = line.dev.partition(":")
+    same = (os.major(found.st_dev), os.minor(found.st_dev)) == (int(major, 16), int(minor, 16))
+    return same or os.major(found.st_dev) == 0

@@ -1,0 +1,95 @@
+"""What the machine and the namespaces of a task say, asked only after the failures that it could explain."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List, NamedTuple, Optional
+
+from wxtrace.decoders import DecodeError
+from wxtrace.decoders.procmaps import parse_maps
+from wxtrace.decoders.sysvipc import parse_shm
+from wxtrace.live.procfs import read_link, read_proc
+from wxtrace.model.objects import Segment
+
+__all__ = ["Room", "cpu_features", "huge_pages", "room_left", "same_namespaces", "segment"]
+
+_FEATURES = ("pku", "ospke", "user_shstk")
+_HUGE = "/sys/kernel/mm/hugepages"
+_LOWEST, _TASK_SIZE = 0x10000, (1 << 47) - 4096
+_LOW = (1 << 30, 1 << 31)
+"""Where MAP_32BIT looks (arch/x86/kernel/sys_x86_64.c:find_start_end)."""
+_SHM_DEST = 0o1000
+
+
+def same_namespaces(tid: int) -> bool:
+    """Whether the task's pid and ipc namespaces are ours, so that what /proc shows us is what holds for it."""
+    links = [(read_link(tid, name), read_link(os.getpid(), name)) for name in ("ns/pid", "ns/ipc")]
+    return all(theirs and theirs == ours for theirs, ours in links)
+
+
+def cpu_features() -> Optional[List[str]]:
+    """Those of protection keys and shadow stacks, as /proc/cpuinfo lists them; None where it cannot be read."""
+    for line in _text("/proc/cpuinfo", 65536).splitlines():
+        if line.startswith("flags"):
+            words = set(line.partition(":")[2].split())
+            return [name for name in _FEATURES if name in words]
+    return None
+
+
+class Room(NamedTuple):
+    """What is left of an address space. Gaps in bytes: the largest in all of it, and where MAP_32BIT looks."""
+
+    map_count: Optional[int] = None
+    largest_gap: Optional[int] = None
+    largest_low_gap: Optional[int] = None
+
+
+def room_left(tid: int, with_gaps: bool) -> Room:
+    """How many mappings there are, and the gaps between them if wanted: there may be 65,530 lines to read."""
+    text = read_proc(tid, "maps")
+    count = text.count(b"\n") or None
+    if not with_gaps or count is None:
+        return Room(count)
+    try:
+        lines = parse_maps(text)
+    except DecodeError:
+        return Room(count)
+    largest = low = 0
+    end = _LOWEST
+    for start, following in [(line.start, line.end) for line in lines] + [(_TASK_SIZE, _TASK_SIZE)]:
+        if start <= _TASK_SIZE:
+            largest = max(largest, start - end)
+            low = max(low, min(start, _LOW[1]) - max(end, _LOW[0]))
+        end = max(end, following)
+    return Room(count, largest, low)
+
+
+def huge_pages() -> Dict[str, int]:
+    """Free huge pages that nobody has reserved, by size in bytes (Documentation/admin-guide/mm/hugetlbpage.rst)."""
+    found = {}
+    try:
+        folders = os.listdir(_HUGE)
+    except OSError:
+        return {}
+    for folder in folders:
+        size = folder.partition("-")[2].rstrip("kB")
+        free, reserved = (_text("%s/%s/%s_hugepages" % (_HUGE, folder, kind), 64).strip() for kind in ("free", "resv"))
+        if size.isdigit() and free.isdigit() and reserved.isdigit():
+            found[str(int(size) * 1024)] = max(int(free) - int(reserved), 0)
+    return found
+
+
+def segment(shmid: int) -> Optional[Segment]:
+    """Owner and mode of a SysV shared memory segment of our own ipc namespace; None when there is no such id."""
+    found = next((shm for shm in parse_shm(_text("/proc/sysvipc/shm", 1 << 20)) if shm.shmid == shmid), None)
+    if found is None:
+        return None
+    return Segment(found.mode & 0o777, found.uid, found.gid, bool(found.mode & _SHM_DEST))
+
+
+def _text(path: str, limit: int) -> str:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read(limit)
+    except OSError:
+        return ""

@@ -1,0 +1,235 @@
+"""What of a thread's stack is volatile, copied while it stands still: registers, stack bytes, executable mappings.
+
+Copying takes a fraction of a millisecond; making frames of it is another process's work (unwinder.py). That
+process imports this module too, so nothing here may import ptrace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+from wxtrace.decoders.procmaps import MapLine
+from wxtrace.live.procfs import MapsFile, read_memory
+
+__all__ = ["MOST_SAMPLE_BYTES", "StackSample", "take_sample"]
+
+MOST_STACK_BYTES = 64 << 10
+MOST_OTHER_BYTES = 16 << 10
+MOST_VDSO_BYTES = 16 << 10
+MOST_MAPPINGS = 1024
+MOST_MAPPING_BYTES = 64 << 10
+MOST_SAMPLE_BYTES = 2 * MOST_STACK_BYTES + MOST_OTHER_BYTES + MOST_VDSO_BYTES + MOST_MAPPING_BYTES + 4096
+
+MOST_PARTS_OF_IMAGE = 16
+
+_RED_ZONE = 128
+"""Bytes below the stack pointer that belong to the function (System V ABI, AMD64 supplement, 3.2.2)."""
+_USER32_CS = 0x23  # arch/x86/include/asm/segment.h
+
+_PAGE = 4096
+_ENTRY = struct.Struct("<Q")
+_HAS_CONTENTS = 3 << 62
+_NT_TIB = {64: struct.Struct("<8xQQ24xQ"), 32: struct.Struct("<4xII12xI")}
+
+# fmt: off
+_NAMES_64 = (
+    "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
+)
+"""DWARF registers 0 to 16 (System V ABI, AMD64 supplement, figure 3.36)."""
+_NAMES_32 = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "rip")
+"""DWARF registers 0 to 8, %eax to %eip (System V ABI, Intel386 supplement)."""
+# fmt: on
+
+
+class StackSample(NamedTuple):
+    """One stack as it was. `registers` in DWARF's order, the instruction pointer last; `windows` are (start, bytes).
+
+    `bits` is the kind of code at the instruction pointer, whatever the call's ABI. `vdso`: the bytes of [vdso].
+    `headers`: where files begin whose code was not mapped but read into anonymous memory behind them (Wine).
+    """
+
+    tid: int
+    bits: int
+    registers: Tuple[int, ...]
+    windows: Tuple[Tuple[int, bytes], ...]
+    mappings: Tuple[MapLine, ...]
+    vdso: bytes
+    headers: Tuple[MapLine, ...] = ()
+
+    @property
+    def ip(self) -> int:
+        """Where the thread goes on."""
+        return self.registers[-1]
+
+    @property
+    def sp(self) -> int:
+        """The stack pointer."""
+        return self.registers[7 if self.bits == 64 else 4]
+
+    @property
+    def fp(self) -> int:
+        """The frame pointer's register, whatever is in it."""
+        return self.registers[6 if self.bits == 64 else 5]
+
+    def mapping_at(self, address: int) -> Optional[MapLine]:
+        """The executable mapping there."""
+        return next((line for line in self.mappings if line.start <= address < line.end), None)
+
+    def read(self, address: int, size: int) -> Optional[bytes]:
+        """Bytes of the stack; None outside of what was copied."""
+        for start, data in self.windows:
+            if start <= address and address + size <= start + len(data):
+                return data[address - start : address - start + size]
+        return None
+
+    def packed(self) -> bytes:
+        """One message: a line of JSON, then all bytes."""
+        head = {
+            "tid": self.tid,
+            "bits": self.bits,
+            "registers": self.registers,
+            "windows": [(start, len(data)) for start, data in self.windows],
+            "mappings": self.mappings,
+            "vdso": len(self.vdso),
+            "headers": self.headers,
+        }
+        return b"".join([json.dumps(head).encode("ascii"), b"\n", *(data for _, data in self.windows), self.vdso])
+
+    @classmethod
+    def unpacked(cls, message: bytes) -> StackSample:
+        """What `packed` made."""
+        head, _, data = message.partition(b"\n")
+        fields: Any = json.loads(head)
+        windows: List[Tuple[int, bytes]] = []
+        for start, length in fields["windows"]:
+            windows.append((start, data[:length]))
+            data = data[length:]
+        return cls(
+            fields["tid"],
+            fields["bits"],
+            tuple(fields["registers"]),
+            tuple(windows),
+            tuple(MapLine(*line) for line in fields["mappings"]),
+            data[: fields["vdso"]],
+            tuple(MapLine(*line) for line in fields["headers"]),
+        )
+
+
+def take_sample(tid: int, regs: Any, maps: MapsFile) -> Optional[StackSample]:
+    """The stack of a thread that stands still; `regs` is its user_regs_struct. None when there is nothing to read.
+
+    Raises OSError when the address space is gone.
+    """
+    bits = 32 if regs.cs == _USER32_CS else 64
+    registers = tuple(int(getattr(regs, name)) for name in (_NAMES_64 if bits == 64 else _NAMES_32))
+    sample = StackSample(tid, bits, registers, (), (), b"")
+    windows = []
+    stack = _window(tid, maps, sample.sp, _RED_ZONE, MOST_STACK_BYTES)
+    if stack is None:
+        return None
+    windows.append(stack)
+    if not stack[0] <= sample.fp < stack[0] + len(stack[1]) and sample.fp:
+        # A program that switches stacks: its frame pointer may still be on the other one.
+        other = _window(tid, maps, sample.fp, 0, MOST_OTHER_BYTES)
+        if other is not None:
+            windows.append(other)
+    mappings = _within(maps.executable(MOST_MAPPINGS))
+    headers: Tuple[MapLine, ...] = ()
+    windows_stack = _windows_stack(tid, int(regs.gs_base if bits == 64 else regs.fs_base), _NT_TIB[bits])
+    if windows_stack is not None:
+        windows.append(windows_stack)
+        headers = _headers(maps, mappings)
+    vdso = b""
+    at_ip = next((line for line in mappings if line.start <= sample.ip < line.end), None)
+    if at_ip is not None and at_ip.path == "[vdso]":
+        vdso = read_memory(tid, at_ip.start, min(at_ip.end - at_ip.start, MOST_VDSO_BYTES)) or b""
+    return sample._replace(windows=tuple(windows), mappings=mappings, vdso=vdso, headers=headers)
+
+
+def _window(tid: int, maps: MapsFile, address: int, below: int, most: int) -> Optional[Tuple[int, bytes]]:
+    """Bytes from `below` an address to the end of its mapping."""
+    line = maps.at(address)
+    if line is None or "r" not in line.perms:
+        return None
+    start = max(address - below, line.start)
+    end = min(start + most, line.end)
+    for page, present in _pages(tid, start, end):
+        if not present and page > address:
+            end = page
+            break
+    data = read_memory(tid, start, end - start)
+    return None if data is None else (start, data)
+
+
+def _pages(tid: int, start: int, end: int) -> List[Tuple[int, bool]]:
+    """The pages of a range, and whether each has contents, in memory or swapped out (proc_pid_pagemap(5)).
+
+    One that has none may be a trap: reading it would wait for a handler of userfaultfd, which may wait for us.
+    """
+    first = start // _PAGE
+    count = (end - 1) // _PAGE - first + 1
+    try:
+        fd = os.open("/proc/%d/pagemap" % tid, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return []
+    try:
+        entries = os.pread(fd, _ENTRY.size * count, _ENTRY.size * first)
+    except (OSError, OverflowError):
+        return []
+    finally:
+        os.close(fd)
+    return [
+        ((first + place) * _PAGE, bool(entry & _HAS_CONTENTS))
+        for place, (entry,) in enumerate(_ENTRY.iter_unpack(entries))
+    ]
+
+
+def _windows_stack(tid: int, teb: int, tib: struct.Struct) -> Optional[Tuple[int, bytes]]:
+    """The upper end of the stack that a thread of Wine's has for Windows code; system calls run on another one.
+
+    %gs (in 32-bit code %fs) points to its TEB, which begins with an NT_TIB: stack base, stack limit, its own address.
+    """
+    block = read_memory(tid, teb, tib.size) if teb else None
+    if block is None:
+        return None
+    base, limit, itself = tib.unpack(block)
+    if itself != teb or not limit < base:
+        return None
+    start = max(limit, base - MOST_STACK_BYTES)
+    for page, present in reversed(_pages(tid, start, base)):
+        if not present:
+            start = page + _PAGE
+            break
+    if start >= base:
+        return None
+    data = read_memory(tid, start, base - start)
+    return None if data is None else (start, data)
+
+
+def _headers(maps: MapsFile, mappings: Tuple[MapLine, ...]) -> Tuple[MapLine, ...]:
+    """Files that begin below anonymous code, with nothing but parts of the same image between."""
+    found = set()
+    for line in mappings:
+        below: Optional[MapLine] = line
+        for _ in range(0 if line.path else MOST_PARTS_OF_IMAGE):
+            if below is None or (below.inode and not below.offset):
+                break
+            below = maps.at(below.start - 1) if below.start else None
+        if below is not None and below.inode and not below.offset:
+            found.add(below)
+    return tuple(sorted(found))
+
+
+def _within(lines: List[MapLine]) -> Tuple[MapLine, ...]:
+    """As many as one message holds."""
+    room = MOST_MAPPING_BYTES
+    kept = []
+    for line in lines:
+        room -= 100 + len(line.path) * (1 if line.path.isascii() else 6)
+        if room < 0:
+            break
+        kept.append(line)
+    return tuple(kept)

@@ -1,0 +1,32 @@
+"""What refused memory had been allowed earlier: a permission that was given up and is now wanted back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Iterable
+
+from wxtrace.model import flags as f
+from wxtrace.model.causes.base import Refusal, seen
+from wxtrace.model.event import Diagnosis
+from wxtrace.model.region import Piece
+
+__all__ = ["with_earlier"]
+
+
+def with_earlier(diagnosis: Diagnosis, refusal: Refusal, pieces: Iterable[Piece]) -> Diagnosis:
+    """The same diagnosis, with the word that this memory was executable once. `pieces` are the map of the range."""
+    if refusal.request.name not in ("mprotect", "pkey_mprotect") or not refusal.wants & f.PROT_EXEC:
+        return diagnosis
+    lost = next((p for p in pieces if p.earlier & f.PROT_EXEC and not p.prot & f.PROT_EXEC), None)
+    if lost is None:
+        return diagnosis
+    said = "; it had been executable earlier"
+    if diagnosis.cause == "mdwe":
+        # include/linux/mman.h:map_deny_write_exec looks at the protection of the moment only.
+        said += ", but what is given up under MDWE does not come back"
+    fact = "%#x-%#x had been executable before it was made %s" % (lost.start, lost.end, f.prot_letters(lost.prot))
+    return replace(
+        diagnosis,
+        summary=diagnosis.summary + said,
+        evidence=(*diagnosis.evidence, seen(fact, "the calls since it was made")),
+    )

@@ -1,0 +1,112 @@
+"""What one entry of the table of causes holds.
+
+Sentences, fixes and commands are templates of `str.format`: the words in braces are what a rule found. Values are put
+in last and never read as templates, so they may come from the target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Mapping, Optional, Tuple
+
+from wxtrace.model.event import Fix
+
+__all__ = ["Case", "Cause", "Need", "admin", "developer"]
+
+
+class Need(Enum):
+    """One kind of evidence that a cause is proved by: what it tells, and where it is read.
+
+    At the stop, while the thread stands still, the probe takes what would be gone later; the rest it reads anyway, as
+    cheaply. `wxtrace.model.causes.base` tells whether one refused call came with it.
+    """
+
+    ANSWERED = ("who answered: the kernel's own code, not a seccomp filter", "the ptrace stops, or Seccomp in status")
+    ARGUMENTS = ("the arguments of the call", "the registers")
+    MAPPINGS = ("every mapping of the range", "/proc/PID/smaps")
+    VM_FLAGS = ("what each mapping of the range may become", "VmFlags in /proc/PID/smaps")
+    BEFORE = ("the protection before the call", "wxtrace's own map")
+    DESCRIPTOR = ("what the descriptor is, and how it was opened", "/proc/PID/fd and fdinfo")
+    SEALS = ("the seals of the file", "F_GET_SEALS on a copy of the descriptor")
+    ATTRIBUTES = ("the attributes of the file", "FS_IOC_GETFLAGS on a copy of the descriptor")
+    MOUNT = ("the mount of the file, as the program sees it", "/proc/PID/mountinfo")
+    KERNEL = ("the version of the kernel", "uname")
+    MDWE = ("the answer to PR_GET_MDWE", "asked in the stopped thread, or followed from its calls")
+    NO_MODULE = ("who was asked before: no security module that could have said the same", "/sys/kernel/security/lsm")
+    POLICY = ("what the policy of the security module answers", "the module's own files")
+    LIMITS = ("the limits of the process", "/proc/PID/limits")
+    USE = ("how much memory the process has", "/proc/PID/status")
+    MEMORY = ("how much memory the machine has", "/proc/meminfo")
+    MAP_COUNT = ("the number of its mappings", "/proc/PID/maps")
+    SYSCTL = ("the settings of the machine", "/proc/sys/vm")
+    NAMESPACE = ("whose setting was read: that of the program's own namespace", "/proc/PID/ns")
+    CAPABILITIES = ("the capabilities of the process", "CapEff in /proc/PID/status")
+    SEGMENT = ("owner and mode of the shared memory segment", "/proc/sysvipc/shm")
+    BREAK = ("where the heap starts and ends", "/proc/PID/stat, and the last brk call")
+    HOLES = ("the largest gap between its mappings", "/proc/PID/maps")
+    CPU = ("what the processor can", "/proc/cpuinfo")
+    OPEN_FILES = ("the number of open descriptors", "/proc/PID/fd")
+    STOPS = ("which ptrace stops the call made", "the tracer")
+    SIGINFO = ("the signal's own account", "siginfo")
+    HELD = ("who traces the task in question: wxtrace itself", "the tracer")
+
+    @property
+    def words(self) -> str:
+        """What it tells."""
+        return self.value[0]
+
+    @property
+    def source(self) -> str:
+        """Where it is read."""
+        return self.value[1]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to say in one situation; empty fields are those of the cause itself."""
+
+    sentence: str = ""
+    fixes: Tuple[Fix, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One reason why a memory call fails.
+
+    `when` is its predicate in one plain sentence, `calls` names the errnos by call (an empty one: the call has none),
+    `source` where the kernel decides it, `example` a command line of examples/build that shows it.
+    """
+
+    id: str
+    refused_by: Optional[str]
+    when: str
+    calls: Mapping[str, str]
+    needs: Tuple[Need, ...]
+    sentence: str
+    fixes: Tuple[Fix, ...]
+    source: str
+    cases: Mapping[str, Case] = field(default_factory=dict)
+    example: Optional[str] = None
+
+    @property
+    def family(self) -> str:
+        """`selinux` for `selinux.execmem`."""
+        return self.id.partition(".")[0]
+
+    def case(self, name: str) -> Case:
+        """The words of one of its cases, "" for the usual one. Raises KeyError for a case it does not have."""
+        if not name:
+            return Case(self.sentence, self.fixes)
+        case = self.cases[name]
+        return Case(case.sentence or self.sentence, case.fixes or self.fixes)
+
+
+def developer(text: str, command: Optional[str] = None) -> Fix:
+    """What the author of the program can do."""
+    return Fix("developer", text, command)
+
+
+def admin(text: str, command: Optional[str] = None) -> Fix:
+    """What whoever runs the machine can do."""
+    return Fix("administrator", text, command)

@@ -1,0 +1,96 @@
+"""Well-known filters, recognised by what they answer to a few calls, whoever wrote them.
+
+systemd: src/shared/seccomp-util.c (seccomp_memory_deny_write_execute, seccomp_lock_personality). Docker and podman:
+their default profile lets personality() pass for a list of values only.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Callable, Optional, Sequence, Tuple
+
+from wxtrace.model import flags as f
+from wxtrace.model.abi import CALL_NUMBERS, X86_64
+from wxtrace.model.causes.base import Refusal
+from wxtrace.model.causes.filter_evidence import answer_to
+from wxtrace.model.filters import Action, Asked
+
+__all__ = ["TRIED", "sandbox_of"]
+
+_R, _RW, _RX, _RWX = 1, 3, 5, 7
+_PRIVATE_ANONYMOUS = 0x22
+_ANY_FD = (1 << 64) - 1
+_PER_BSD, _PER_LINUX32 = 0x6, 0x8
+_UNAME26, _ASK = 0x20000, 0xFFFFFFFF
+
+
+def _mmap(prot: int) -> Asked:
+    return Asked(X86_64, CALL_NUMBERS[X86_64]["mmap"], (0, 4096, prot, _PRIVATE_ANONYMOUS, _ANY_FD, 0))
+
+
+def _mprotect(prot: int) -> Asked:
+    return Asked(X86_64, CALL_NUMBERS[X86_64]["mprotect"], (0x10000, 4096, prot, 0, 0, 0))
+
+
+def _personality(value: int) -> Asked:
+    return Asked(X86_64, CALL_NUMBERS[X86_64]["personality"], (value, 0, 0, 0, 0, 0))
+
+
+Test = Tuple[Asked, bool]
+_WRITE_EXECUTE: Sequence[Test] = (
+    (_mmap(_RWX), False),
+    (_mprotect(_RX), False),
+    (_mmap(_RX), True),
+    (_mmap(_RW), True),
+    (_mprotect(_RW), True),
+)
+_LOCK_PERSONALITY: Sequence[Test] = (
+    (_personality(f.READ_IMPLIES_EXEC), False),
+    (_personality(_PER_LINUX32), False),
+    (_personality(_UNAME26), False),
+    (_personality(0), True),
+)
+_CONTAINER_PERSONALITY: Sequence[Test] = (
+    (_personality(f.READ_IMPLIES_EXEC), False),
+    (_personality(_PER_BSD), False),
+    (_personality(_PER_LINUX32), True),
+    (_personality(_UNAME26), True),
+    (_personality(_ASK), True),
+)
+TRIED: Tuple[Asked, ...] = tuple(
+    asked for tests in (_WRITE_EXECUTE, _LOCK_PERSONALITY, _CONTAINER_PERSONALITY) for asked, _ in tests
+)
+"""The calls whose answers tell these policies apart."""
+
+_KNOWN = {
+    "mmap": (("write-execute", _WRITE_EXECUTE),),
+    "mprotect": (("write-execute", _WRITE_EXECUTE),),
+    "pkey_mprotect": (("write-execute", _WRITE_EXECUTE),),
+    "shmat": (("write-execute", _WRITE_EXECUTE),),
+    "personality": (("lock-personality", _LOCK_PERSONALITY), ("personality", _CONTAINER_PERSONALITY)),
+}
+
+
+def sandbox_of(refusal: Refusal) -> Optional[str]:
+    """The case of seccomp.errno that names the policy; None for a filter that is like no other."""
+    if refusal.errno != "EPERM":
+        return None
+    for name, tests in _KNOWN.get(refusal.request.name, ()):
+        if _passes(tests, lambda asked: _action(refusal, asked)):
+            return name
+    return None
+
+
+def _action(refusal: Refusal, asked: Asked) -> Optional[Action]:
+    said = answer_to(refusal, asked)
+    return None if said is None else said.action
+
+
+def _passes(tests: Sequence[Test], action: Callable[[Asked], Optional[Action]]) -> bool:
+    for asked, allowed in tests:
+        found = action(asked)
+        if found is None or found.lets_in != allowed:
+            return False
+        if not allowed and found != Action("ERRNO", errno.EPERM):
+            return False
+    return True

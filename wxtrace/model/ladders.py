@@ -1,0 +1,185 @@
+"""One story, not ten alarms: a program that is refused executable memory tries the next way to get some.
+
+libffi, PCRE2, libgcc and .NET ask for memory that is writable and executable first, then for a file in one folder
+after the other, or for a memfd. The rule: one thread, attempts of a similar size, few calls between them; and only
+memory that the program filled itself ends the search, because libraries are loaded in between, too.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Tuple
+
+from wxtrace.model import flags as f
+from wxtrace.model.calls import Request
+from wxtrace.model.event import Event, Ladder, Rung
+from wxtrace.model.origins import DUAL, FLIPPED, HEAP, OBJECT_WRITTEN, RWX, Origins
+from wxtrace.model.processes import TaskState
+
+__all__ = ["Ladders"]
+
+_MOST_CALLS = 32
+"""Successful calls of the thread from one attempt to the next. libffi needs one or two, PCRE2 none."""
+_SIMILAR = 4
+"""One attempt may be this many times as large as another: allocators round, and add a page for themselves."""
+_MOST_EVENTS = 64
+_FILLED = frozenset({RWX, FLIPPED, DUAL, HEAP, OBJECT_WRITTEN})
+_OBJECTS = {"memfd": "a memfd", "memfd-private": "a memfd", "shm": "shared memory", "anon-shared": "shared memory"}
+
+
+class _Climb:
+    """A search that goes on."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.rungs: List[Rung] = []
+        self.kinds: List[Tuple[object, ...]] = []
+        self.events: List[int] = []
+        self.calls = 0
+        # What worked, if the next call does not show otherwise: event, region, and what it was made of.
+        self.hoped: Optional[Tuple[int, int, str]] = None
+
+    def so_far(self) -> Ladder:
+        return Ladder(tuple(self.rungs), tuple(self.events))
+
+
+class Ladders:
+    """Follows each thread from its first refusal on; costs nothing before."""
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        # By thread; empty as long as nobody searches, which is what a story asks at every call.
+        self.climbs: Dict[int, _Climb] = {}
+
+    def of(self, event: Event) -> Optional[Ladder]:
+        """The search that this refused call, the latest of its thread, belongs to, if it has others."""
+        climb = self.climbs.get(event.tid)
+        if climb is None or event.n not in climb.events or len(climb.rungs) < 2:
+            return None
+        return climb.so_far()
+
+    def refused(self, task: TaskState, event: Event, request: Request, path: str) -> None:
+        """A refused call. `path` is the file it was about, if the descriptor tells."""
+        climb = self.climbs.get(task.tid)
+        # Without its writable view an executable one is of no use.
+        useless = climb is not None and climb.hoped is not None and _wants(request, f.PROT_WRITE)
+        nothing_to_map = climb is not None and request.name == "memfd_create"
+        if not (useless or nothing_to_map or _wants(request, f.PROT_EXEC)):
+            return
+        if event.diagnosis is None or _of_a_stack(event):
+            return
+        if climb is None or not (nothing_to_map or _similar(climb.length, request.length)):
+            climb = self.climbs[task.tid] = _Climb(request.length)
+        climb.hoped = None
+        climb.calls = 0
+        if len(climb.events) >= _MOST_EVENTS:
+            return
+        kind = (request.name, request.prot, _provenance(event), path.rpartition("/")[0], event.diagnosis.cause)
+        if kind not in climb.kinds:
+            climb.kinds.append(kind)
+            climb.rungs.append(Rung(event.n, _way_refused(event, request, path), event.diagnosis.cause))
+        climb.events.append(event.n)
+        self._relate(task, climb)
+
+    def went_well(self, task: TaskState, event: Event, request: Request) -> Optional[Ladder]:
+        """A call that succeeded; the ladder, when that ended the search."""
+        climb = self.climbs.get(task.tid)
+        if climb is None:
+            return None
+        if climb.hoped is not None:
+            return self._end(task, climb)
+        climb.calls += 1
+        if climb.calls > _MOST_CALLS:
+            del self.climbs[task.tid]
+            return None
+        if not _wants(request, f.PROT_EXEC) or not _similar(climb.length, request.length):
+            return None
+        part = next((part for part in event.touched if part.after is not None), None)
+        word = self._origins.of(part.region) if part is not None else None
+        if part is None or part.region is None or word not in _FILLED:
+            return None
+        if part.before is not None and part.before[2] == "x":
+            # It has had this memory for long.
+            return None
+        climb.hoped = (event.n, part.region, part.provenance or "")
+        # The writable view of an object may be made after the executable one: the next call tells.
+        return None if word == OBJECT_WRITTEN else self._end(task, climb)
+
+    def forget(self, tid: int) -> None:
+        """The thread runs another program now."""
+        self.climbs.pop(tid, None)
+
+    def gone(self, task: TaskState) -> Optional[Ladder]:
+        """The thread ended; the ladder, when its last attempt had worked."""
+        climb = self.climbs.get(task.tid)
+        if climb is None:
+            return None
+        if climb.hoped is not None:
+            return self._end(task, climb)
+        del self.climbs[task.tid]
+        return None
+
+    def _end(self, task: TaskState, climb: _Climb) -> Ladder:
+        assert climb.hoped is not None
+        n, region, provenance = climb.hoped
+        climb.rungs.append(Rung(n, _way_that_worked(self._origins.of(region), provenance), None))
+        self._relate(task, climb)
+        del self.climbs[task.tid]
+        return climb.so_far()
+
+    def _relate(self, task: TaskState, climb: _Climb) -> None:
+        """Every refused call of one search names the others, and what worked."""
+        if len(climb.rungs) < 2:
+            return
+        ladder = climb.so_far()
+        numbers = [*climb.events, *([ladder.worked.n] if ladder.worked is not None else [])]
+        for n in climb.events:
+            pending = task.process.pending.get(n)
+            if pending is not None:
+                pending.ladder = ladder
+                pending.related += [other for other in numbers if other != n and other not in pending.related]
+
+
+def _wants(request: Request, bit: int) -> bool:
+    if request.name == "shmat":
+        return bit == f.PROT_EXEC and bool(request.flags & f.SHM_EXEC)
+    return request.name in ("mmap", "mprotect", "pkey_mprotect") and bool((request.prot or 0) & bit)
+
+
+def _similar(one: int, other: int) -> bool:
+    return max(one, other) <= _SIMILAR * min(one, other)
+
+
+def _provenance(event: Event) -> str:
+    return (event.touched[0].provenance or "") if event.touched else ""
+
+
+def _of_a_stack(event: Event) -> bool:
+    """The loader asks for an executable stack for another purpose."""
+    return _provenance(event) in ("stack", "thread-stack")
+
+
+def _way_refused(event: Event, request: Request, path: str) -> str:
+    both = _wants(request, f.PROT_WRITE) and _wants(request, f.PROT_EXEC)
+    how = "executable" if _wants(request, f.PROT_EXEC) else "writable"
+    provenance = _provenance(event)
+    if request.name == "memfd_create":
+        return "a memfd"
+    if request.name in ("mprotect", "pkey_mprotect"):
+        return "making memory writable and executable" if both else "making memory executable after writing it"
+    if provenance in _OBJECTS:
+        return "%s mapped %s" % (_OBJECTS[provenance], how)
+    if provenance.startswith("file"):
+        folder = path.rpartition("/")[0]
+        return "a file%s mapped %s" % (" in " + folder if folder else "", how)
+    return "memory writable and executable at once" if both else "executable memory"
+
+
+def _way_that_worked(word: Optional[str], provenance: str) -> str:
+    thing = _OBJECTS.get(provenance, "a file")
+    if word == DUAL:
+        return "%s mapped twice, once to write and once to run" % thing
+    if word == OBJECT_WRITTEN:
+        return "%s filled and then mapped executable" % thing
+    if word == FLIPPED:
+        return "memory written first and made executable then"
+    return "memory writable and executable at once"

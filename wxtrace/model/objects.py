@@ -1,0 +1,56 @@
+"""What a refused call was about: descriptors, mounts, shared memory segments, libraries.
+
+Part of the facts (`wxtrace.model.facts`). None stands for what could not be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+__all__ = ["Descriptor", "Library", "MountFact", "Segment"]
+
+
+@dataclass(frozen=True)
+class MountFact:
+    """The mount a file lies on, in the target's own mount namespace."""
+
+    point: str
+    options: str
+    fstype: str
+    super_options: str
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A descriptor named by a refused call. `flags` as open(2) set them; `seals` as F_GET_SEALS answers."""
+
+    link: str
+    flags: Optional[int] = None
+    kind: Optional[str] = None
+    mount: Optional[MountFact] = None
+    seals: Optional[int] = None
+    append_only: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A SysV shared memory segment; `removed`: it goes when the last process lets go of it."""
+
+    mode: int
+    uid: int
+    gid: int
+    removed: bool
+
+
+@dataclass(frozen=True)
+class Library:
+    """What the ELF headers of a mapped file say; nothing for sure when there was `trouble` reading them.
+
+    `stack_flags` are the PF_ bits of PT_GNU_STACK, None where that header is missing.
+    """
+
+    path: str
+    stack_flags: Optional[int] = None
+    text_relocations: bool = False
+    trouble: str = ""

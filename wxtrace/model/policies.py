@@ -1,0 +1,65 @@
+"""What binds the calls of a task from here on, and since which event: MDWE and seccomp filters with their programs."""
+
+from __future__ import annotations
+
+from typing import Dict, Optional
+
+from wxtrace.model import facts, flags
+from wxtrace.model.calls import Request
+from wxtrace.model.cast import Cast
+from wxtrace.model.causes.base import Installed
+from wxtrace.model.event import Event
+from wxtrace.model.filters import Program, SeenFilters, program_of
+from wxtrace.model.processes import TaskState
+
+__all__ = ["Policies"]
+
+
+class Policies:
+    """Follows prctl and seccomp calls, and what was read of filters."""
+
+    def __init__(self, cast: Cast) -> None:
+        self._cast = cast
+        self._programs: Dict[int, Program] = {}
+        # By thread: the program that its next call installs.
+        self._installing: Dict[int, Optional[int]] = {}
+
+    def code(self, fact: facts.FilterCode) -> None:
+        """A program that later facts name."""
+        program = program_of(fact.code)
+        if program is not None:
+            self._programs[fact.id] = program
+
+    def installing(self, fact: facts.FilterInstalled) -> None:
+        """What the next call of a thread installs."""
+        self._installing[fact.tid] = fact.code
+
+    def seen(self, fact: facts.FiltersSeen) -> None:
+        """What the kernel said about a thread's filters."""
+        task = self._cast.tasks.get(fact.tid)
+        if task is None:
+            return
+        programs = [self._programs.get(code) for code in reversed(fact.codes or ())]
+        known = tuple(program for program in programs if program is not None)
+        all_known = fact.codes is not None and len(known) == len(programs)
+        task.seen_filters = SeenFilters(fact, known if all_known else None)
+
+    def called(self, task: TaskState, call: facts.Call, request: Request, event: Event) -> None:
+        """A prctl or seccomp call came back without an error."""
+        option = request.flags
+        program = self._programs.get(self._installing.pop(call.tid, None) or 0)
+        installs = request.name == "seccomp" and option <= flags.SECCOMP_SET_MODE_FILTER
+        listens = installs and bool(call.args[1] & flags.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        if call.result != 0 and not listens:
+            # seccomp with TSYNC gives the number of a thread that stood in the way (seccomp(2)).
+            return
+        if request.name == "prctl" and option == flags.PR_SET_MDWE:
+            task.state.mdwe, task.state.mdwe_by = call.args[1], event.n
+            task.state.mdwe_who = "%s[%d]" % (task.process.title, task.process.pid)
+        if installs or (request.name == "prctl" and option == flags.PR_SET_SECCOMP):
+            filter = Installed(event.n, task.process.pid, task.process.title, program, listens)
+            bound = [task]
+            if installs and option and call.args[1] & flags.SECCOMP_FILTER_FLAG_TSYNC:
+                bound = [other for other in self._cast.tasks.values() if other.process is task.process]
+            for other in bound:
+                other.filters = (*other.filters, filter)
