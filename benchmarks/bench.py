@@ -3,16 +3,14 @@
 
     benchmarks/bench.py [--runs N] [--json FILE] [NAME ...]
 
-Numbers are wall times of whole runs. Nothing here is a test: machines differ, ratios less so.
+Wall times of whole runs, start-up included. Nothing here is a test: machines differ, ratios less so.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,10 +18,11 @@ import time
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
-HERE = Path(__file__).resolve().parent
-WXTRACE = shutil.which("wxtrace", path=str(Path(sys.executable).parent)) or "wxtrace"
-MEMORY = ("strace", "-f", "--seccomp-bpf", "-e", "trace=%memory", "-o", "/dev/null")
-EVERYTHING = ("strace", "-f", "-o", "/dev/null")
+from measure import WXTRACE, Table, build, interleaved, seconds
+
+MEMORY = ("strace", "-f", "--seccomp-bpf", "-e", "trace=%memory", "-o")
+EVERYTHING = ("strace", "-f", "-o")
+OURS = (WXTRACE, "-q", "--log", "/dev/null")
 
 
 class Case(NamedTuple):
@@ -35,64 +34,87 @@ class Case(NamedTuple):
     aim: float
 
 
-def cases(flips: str) -> List[Case]:
-    """Every comparison."""
-    quiet = (WXTRACE, "-q", "--log", "/dev/null")
+def cases(flips: str, output: str) -> List[Case]:
+    """Every comparison of two commands. `output` is the file that strace writes to, as our journal is one."""
+    memory, everything = (*MEMORY, output), (*EVERYTHING, output)
+    long, short, four = (flips, "200000"), (flips, "50000"), (flips, "20000", "4")
     dd = ("dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=1000000", "status=none")
     find = ("find", "/usr", "-name", "nothing-is-called-so")
+    full = (*OURS, "--mode", "full", "--")
     return [
-        Case("one page flipped 200,000 times", (*quiet, "--", flips, "200000"), (*MEMORY, flips, "200000"), 1.3),
-        Case(
-            "four threads, 20,000 flips each", (*quiet, "--", flips, "20000", "4"), (*MEMORY, flips, "20000", "4"), 1.6
-        ),
-        Case(
-            "full mode, 50,000 flips",
-            (*quiet, "--mode", "full", "--", flips, "50000"),
-            (*EVERYTHING, flips, "50000"),
-            1.4,
-        ),
-        Case("untraced calls: dd bs=1", (*quiet, "--", *dd), dd, 1.2),
-        Case("untraced calls: find /usr", (*quiet, "--", *find), find, 1.2),
-        Case("start-up: true", (*quiet, "--", "true"), (*MEMORY, "true"), 0.0),
+        Case("one page flipped 200,000 times", (*OURS, "--", *long), (*memory, *long), 1.3),
+        Case("the same, --same-cpu", (*OURS, "--same-cpu", "--", *long), (*memory, *long), 0.8),
+        Case("four threads, 20,000 flips each", (*OURS, "--", *four), (*memory, *four), 1.6),
+        Case("full mode, 50,000 flips", (*full, *short), (*everything, *short), 1.4),
+        Case("full mode, dd bs=1", (*full, *dd[:-2], "count=50000"), (*everything, *dd[:-2], "count=50000"), 1.4),
+        Case("untraced calls: dd bs=1", (*OURS, "--", *dd), dd, 1.2),
+        Case("untraced calls: find /usr", (*OURS, "--", *find), find, 1.2),
+        Case("start-up: true", (*OURS, "--", "true"), (*memory, "true"), 0.0),
     ]
 
 
-def seconds(command: Tuple[str, ...], environment: Dict[str, str]) -> float:
-    """Wall time of one run."""
-    start = time.monotonic()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, check=False)
-    return time.monotonic() - start
+WINE = "Wine cold start"
+
+
+class Wine:
+    """A cold start: no wineserver runs. Timed until the tool is done; what Wine leaves behind goes on."""
+
+    def __init__(self, folder: str, environment: Dict[str, str]) -> None:
+        self._done = os.path.join(folder, "done")
+        self._environment = {**environment, "WINEPREFIX": os.path.join(folder, "prefix"), "WINEDEBUG": "-all"}
+        subprocess.run(["wineboot", "-i"], env=self._environment, capture_output=True, check=True)
+
+    def seconds(self, tracer: Tuple[str, ...]) -> float:
+        """From the start of the tracer to the end of the tool."""
+        subprocess.run(["wineserver", "-k"], env=self._environment, check=False)
+        subprocess.run(["wineserver", "-w"], env=self._environment, check=False)
+        Path(self._done).unlink(missing_ok=True)
+        script = "wine cmd /c exit; touch '%s'" % self._done
+        start = time.monotonic()
+        with subprocess.Popen(
+            [*tracer, "sh", "-c", script],
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            while not os.path.exists(self._done) and process.poll() is None:
+                time.sleep(0.002)
+            taken = time.monotonic() - start
+            subprocess.run(["wineserver", "-k"], env=self._environment, check=False)
+        return taken
 
 
 def main() -> int:
     """Print the table; write the JSON when asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("names", nargs="*", help="parts of the names of the comparisons to run")
     options = parser.parse_args()
-    results = []
+    table = Table()
+
+    def wanted(name: str) -> bool:
+        return not options.names or any(part in name for part in options.names)
+
     with tempfile.TemporaryDirectory() as folder:
-        flips = os.path.join(folder, "flips")
-        subprocess.run(["cc", "-O1", "-pthread", "-o", flips, str(HERE / "flips.c")], check=True)
         environment = {**os.environ, "XDG_STATE_HOME": folder}
-        print("%-34s %9s %9s %7s %6s" % ("", "wxtrace", "other", "ratio", "aim"))
-        for case in cases(flips):
-            if options.names and not any(name in case.name for name in options.names):
-                continue
-            ours, theirs = [], []
-            for _ in range(options.runs):
-                ours.append(seconds(case.ours, environment))
-                theirs.append(seconds(case.theirs, environment))
-            ratio = statistics.median(a / b for a, b in zip(ours, theirs))
-            mine, other = statistics.median(ours), statistics.median(theirs)
-            print(
-                "%-34s %8.2fs %8.2fs %6.2fx %6s"
-                % (case.name, mine, other, ratio, "%.1fx" % case.aim if case.aim else "")
+        table.heading("%-38s %9s %9s %7s %7s %6s" % ("", "wxtrace", "other", "median", "best", "aim"))
+        output = os.path.join(folder, "strace.out")
+        for case in cases(build(folder, "flips"), output):
+            if wanted(case.name):
+                ours, theirs = interleaved(
+                    options.runs,
+                    lambda case=case: seconds(case.ours, environment),  # type: ignore[misc]
+                    lambda case=case: seconds(case.theirs, environment),  # type: ignore[misc]
+                )
+                table.ratio(case.name, ours, theirs, case.aim)
+        if wanted(WINE) and shutil.which("wine"):
+            wine = Wine(folder, environment)
+            ours, theirs = interleaved(
+                options.runs, lambda: wine.seconds((*OURS, "--")), lambda: wine.seconds((*MEMORY, output))
             )
-            results.append({"name": case.name, "wxtrace_s": ours, "other_s": theirs, "ratio": ratio, "aim": case.aim})
-    if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+            table.ratio(WINE, ours, theirs, 1.3)
+    table.save(options.json)
     return 0
 
 
