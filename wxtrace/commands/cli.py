@@ -22,6 +22,7 @@ _COMMANDS: Dict[str, Tuple[str, str]] = {
     "report": ("wxtrace.commands.report", "tell a kept run as text for a bug tracker"),
     "runs": ("wxtrace.commands.runs", "list the kept runs"),
     "schema": ("wxtrace.commands.schema", "print the JSON Schema of the timeline"),
+    "view": ("wxtrace.commands.view", "open a kept run, or one still being written, on that screen"),
 }
 
 _DESCRIPTION = """\
@@ -48,6 +49,8 @@ def run(arguments: List[str]) -> int:
     """Dispatch one command line and give its exit status."""
     if arguments and arguments[0] in _COMMANDS:
         return int(import_module(_COMMANDS[arguments[0]][0]).run(arguments[1:]))
+    if arguments and arguments[0] == "tui":
+        arguments = ["--tui", *arguments[1:]]
     ours, separator, command = _split(arguments)
     options, rest = _parser().parse_known_args(ours)
     if rest and rest[0].startswith("-"):
@@ -61,7 +64,7 @@ def run(arguments: List[str]) -> int:
             raise UsageError("--same-cpu is for programs that wxtrace starts; a running one keeps its processors")
     elif not command:
         raise UsageError("no program to run: wxtrace -- PROGRAM ARGUMENTS (see wxtrace --help)")
-    return int(import_module("wxtrace.commands.run").run(options, command))
+    return int(import_module("wxtrace.commands.tui" if options.tui else "wxtrace.commands.run").run(options, command))
 
 
 def report(error: WxtraceError) -> int:
@@ -95,6 +98,7 @@ def _forgotten_dashes(ours: List[str], rest: List[str]) -> UsageError:
 
 def _parser() -> argparse.ArgumentParser:
     listed = {name: text for name, (_, text) in _COMMANDS.items()}
+    listed["tui"] = "watch a program on a full screen: wxtrace tui -- PROGRAM, or -p PID"
     commands = "\n".join("  wxtrace %-8s %s" % (name, listed[name]) for name in sorted(listed))
     parser = Parser(
         prog="wxtrace",
@@ -128,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         help="keep program and tracer on one processor: quicker for a single thread, but the program and all its "
         "children see only that processor in their affinity, and share it",
     )
+    parser.add_argument("--tui", action="store_true", help="watch it on a full screen (the same as wxtrace tui)")
     # The program's TERM, where its terminal is one of the screen's own.
     parser.set_defaults(terminal=None)
     parser.add_argument("--version", action="version", version="wxtrace " + __version__)

@@ -1,0 +1,251 @@
+"""A timeline that somebody sent, opened for looking around: read once, and kept in a file of our own meanwhile.
+
+Its maps are drawn from what each event touched. A region's protection is known from the first event that touched it
+on; where none ever did, a timeline does not tell it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import time
+from array import array
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterator, List, Optional
+
+from wxtrace.errors import RecordError
+from wxtrace.model import flags as f
+from wxtrace.model.checkpoint import Checkpoint, Checkpoints, restore
+from wxtrace.model.event import Amendment, CallStack, Event
+from wxtrace.model.facts import Call, Note
+from wxtrace.model.processes import SpaceState
+from wxtrace.model.region import Piece, Region
+from wxtrace.model.space import AddressSpace
+from wxtrace.printable import printable
+from wxtrace.record.importing import Timeline
+from wxtrace.record.store import open_journal
+from wxtrace.tui.columns import Columns
+from wxtrace.tui.index import Index
+
+__all__ = ["UNKNOWN_PROT", "ImportedIndex", "is_timeline"]
+
+UNKNOWN_PROT = -1
+_BLOCK = 256
+"""Events that are kept, and fetched again, together."""
+_KEPT_BLOCKS = 16
+_BLOCKS_A_CHECKPOINT = 8
+
+
+def is_timeline(path: str) -> bool:
+    """Whether the file begins as JSON does. Raises RecordError when it cannot be read."""
+    with open_journal(path) as file:
+        return file.read(64).lstrip()[:1] == b"{"
+
+
+class ImportedIndex(Index):
+    """The same face as over a journal."""
+
+    def __init__(self, path: str) -> None:
+        self.name = printable(path)
+        self.columns = Columns()
+        self.amendments: Dict[int, Amendment] = {}
+        self.stacks: Dict[int, CallStack] = {}
+        self.notes: List[str] = []
+        self.complete = False
+        self.calls = 0
+        self._file = open_journal(path)
+        self._spool = tempfile.TemporaryFile()
+        self._timeline = Timeline(self._file, self.name)
+        self.story: Any = self._timeline
+        self._offsets = array("Q")
+        self._block: List[Event] = []
+        self._blocks: OrderedDict[int, List[Event]] = OrderedDict()
+        self._maps = _Maps(self._timeline)
+        self._checkpoints = Checkpoints()
+        self._taken: List[Checkpoint] = []
+        self._walk_at = 0
+        self._walked: Optional[_Maps] = None
+        self._work: Iterator[None] = self._import()
+
+    @property
+    def progress(self) -> float:
+        """The part that was read; the maps are drawn as it is read the second time, from our own file."""
+        size = os.fstat(self._file.fileno()).st_size
+        return 1.0 if self.complete or not size else min(self._file.tell() / size, 0.99)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._file.close()
+        self._spool.close()
+
+    def advance(self, seconds: float) -> bool:
+        """Import for that long."""
+        if self.complete:
+            return False
+        deadline = time.perf_counter() + seconds
+        for _ in self._work:
+            if time.perf_counter() > deadline:
+                return True
+        self.complete = True
+        return True
+
+    def _import(self) -> Iterator[None]:
+        for region, word in self._timeline.regions():
+            self.columns.region(region)
+            self._maps.know(region, word)
+            yield
+        for shown in self._timeline.shown():
+            if isinstance(shown, Event):
+                self._event(shown)
+            elif isinstance(shown, Amendment):
+                self.amendments[shown.n] = replace(shown, event=None)
+            elif isinstance(shown, CallStack):
+                self.stacks[shown.n] = shown
+            elif isinstance(shown, Note):
+                self.notes.append(printable(shown.text))
+            yield
+        self._write_block()
+
+    def _event(self, event: Event) -> None:
+        if event.n != len(self.columns) + 1:
+            raise RecordError(
+                "%s: events are not numbered one by one: %d is missing" % (self.name, len(self.columns) + 1)
+            )
+        if event.proc > len(self.story.processes):
+            raise RecordError("%s: event %d is of no process" % (self.name, event.n))
+        self.calls += event.call is not None
+        self.columns.add(event, self.story, -1)
+        self._maps.protection_before(event)
+        self._block.append(event)
+        if len(self._block) == _BLOCK:
+            self._write_block()
+
+    def _write_block(self) -> None:
+        self._offsets.append(self._spool.seek(0, os.SEEK_END))
+        pickle.dump(self._block, self._spool, pickle.HIGHEST_PROTOCOL)
+        self._block = []
+
+    # Looking around
+
+    def event(self, n: int) -> Event:
+        """Event n, whole. Raises IndexError when there is none."""
+        if not 1 <= n <= len(self.columns):
+            raise IndexError(n)
+        return self._events(n)[(n - 1) % _BLOCK]
+
+    def _events(self, n: int) -> List[Event]:
+        at = (n - 1) // _BLOCK
+        if at >= len(self._offsets):
+            return self._block
+        events = self._blocks.get(at)
+        if events is None:
+            self._spool.seek(self._offsets[at])
+            events = self._blocks[at] = pickle.load(self._spool)
+            if len(self._blocks) > _KEPT_BLOCKS:
+                self._blocks.popitem(last=False)
+        return events
+
+    def call(self, n: int) -> Optional[Call]:
+        """The call of event n; None for what is no call."""
+        return self.event(n).call
+
+    def result(self, n: int) -> Optional[int]:
+        """What the call of event n gave back; None where it never came back."""
+        return self.event(n).result
+
+    def details(self, n: int) -> Dict[str, Any]:
+        """What is told of an event that is no call."""
+        return self.event(n).details or {}
+
+    def prepare(self, n: int, seconds: float) -> bool:
+        """Nothing is told again here."""
+        return True
+
+    def moment(self, n: int) -> Any:
+        """The maps right after event n. Known only when all is imported: later events tell of earlier protections."""
+        if not self.complete:
+            return _Maps(self._timeline)
+        if not self._taken:
+            self._taken.append(self._checkpoints.take(self._maps))
+        every = _BLOCK * _BLOCKS_A_CHECKPOINT
+        wanted = min((n - 1) // every, len(self._taken) - 1)
+        if self._walked is None or self._walk_at > n or self._walk_at < wanted * every:
+            self._walked, self._walk_at = restore(self._taken[wanted]), wanted * every
+        while self._walk_at < n:
+            self._walk_at += 1
+            self._walked.apply(self.event(self._walk_at))
+            if self._walk_at == every * len(self._taken):
+                self._taken.append(self._checkpoints.take(self._walked))
+        return self._walked
+
+    def before(self, n: int) -> Any:
+        """The maps right before event n."""
+        return self.moment(n - 1)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What holds for the whole timeline; checkpoints share it. `of` is as of a Story's `origins`."""
+
+    regions: Dict[int, Region] = field(default_factory=dict)
+    words: Dict[int, str] = field(default_factory=dict)
+    """How regions became executable."""
+    prots: Dict[int, int] = field(default_factory=dict)
+    """The protection of a region before it was first touched."""
+
+    def of(self, region: Optional[int]) -> Optional[str]:
+        """The word for one of them."""
+        return self.words.get(region) if region is not None else None
+
+
+class _Maps:
+    """Every address space, changed by what events touched."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.spaces: List[SpaceState] = []
+        self.origins = _Known()
+        self._by_id: Dict[int, SpaceState] = {}
+        self._found_in: Dict[int, List[Region]] = {}
+        for state in timeline.spaces:
+            fresh = SpaceState(AddressSpace(state.space.id, _no_region), state.parent, state.forked_at)
+            self.spaces.append(fresh)
+            self._by_id[state.space.id] = fresh
+
+    def know(self, region: Region, word: Optional[str]) -> None:
+        """A region of the timeline. What no event of its own space made was there from the start."""
+        self.origins.regions[region.id] = region
+        if word is not None:
+            self.origins.words[region.id] = word
+        state = self._by_id.get(region.space)
+        forked = state.forked_at if state is not None else None
+        if region.created_by is None or (forked is not None and region.created_by <= forked):
+            self._found_in.setdefault(region.space, []).append(region)
+
+    def protection_before(self, event: Event) -> None:
+        """The first event to touch a region tells how it was protected until then."""
+        for part in event.touched:
+            if part.region is not None and part.before is not None:
+                self.origins.prots.setdefault(part.region, f.prot_of_letters(part.before))
+
+    def apply(self, event: Event) -> None:
+        """What one event did."""
+        state = self._by_id.get(event.space)
+        if state is None:
+            return
+        space = state.space
+        for region in self._found_in.pop(event.space, ()):
+            space.remove(region.start, region.end)
+            space.put(Piece(region.start, region.end, region, self.origins.prots.get(region.id, UNKNOWN_PROT)))
+        for part in event.touched:
+            known = self.origins.regions.get(part.region) if part.region is not None else None
+            if known is None or part.start >= part.end:
+                continue
+            space.remove(part.start, part.end)
+            if part.after is not None:
+                space.put(Piece(part.start, part.end, known, f.prot_of_letters(part.after), part.sealed_by))
+
+
+def _no_region(*_: object) -> Region:
+    raise AssertionError("regions come from the timeline")

@@ -1,0 +1,32 @@
+"""What `y` copies: a call, or a diagnosis as text for an issue."""
+
+from __future__ import annotations
+
+from typing import List
+
+from wxtrace.tui.lines import Line
+
+__all__ = ["issue_text"]
+
+_LABEL = 9
+
+
+def issue_text(lines: List[Line], command: str, tool: str) -> str:
+    """The why pane in Markdown: a code block, in which nothing is markup, and where it was seen."""
+    body: List[str] = []
+    for line in lines:
+        label, text = line.text[:_LABEL].strip(), line.text[_LABEL:].rstrip()
+        if label or not body:
+            body.append("%-9s%s" % (label, text))
+        else:
+            body[-1] += " " + text.strip() if not text.startswith("$ ") else "\n" + " " * _LABEL + text
+    fence = "```"
+    while any(fence in text for text in body):
+        fence += "`"
+    return "%s\n%s\n%s\n\nSeen in `%s` with wxtrace %s.\n" % (
+        fence,
+        "\n".join(body),
+        fence,
+        command.replace("`", "'"),
+        tool,
+    )
