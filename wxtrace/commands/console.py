@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import textwrap
 import time
 from collections import Counter
 from typing import Dict, List, Optional, TextIO, Tuple
@@ -33,8 +31,6 @@ _SHOWN_SHORT = 5
 _MOST_PARTS = 4
 _SILENCE = 10.0
 """Seconds after a refusal in which a program shows how it takes it."""
-_WIDEST = 110
-_NARROWEST = 50
 _LABELS = 10
 """Columns."""
 
@@ -57,7 +53,6 @@ class Console:
         # The latest alarm, and when it was shown; None once the user was told that the program goes on.
         self._last_refused: Optional[Tuple[str, float]] = None
         self._colour = palette_for(stream)
-        self._terminal = stream.fileno() if stream.isatty() else None
         self._outcomes: Counter[str] = Counter()
         self._repeats: Counter[Tuple[object, ...]] = Counter()
         self._by_cause: Dict[Tuple[str, str, str], Counter[str]] = {}
@@ -294,27 +289,16 @@ class Console:
                 self._line(line)
 
     def _item(self, label: str, text: str) -> None:
-        for line in self._item_lines(label, self._wrapped(text, _LABELS) or [""]):
+        for line in self._item_lines(label, self._page.wrapped(text, _LABELS)):
             self._line(line)
 
     def _headed(self, head: str, colour: str, text: str) -> None:
         """A line with a heading; on a terminal it continues under itself, elsewhere it stays one for grep."""
-        lines = self._wrapped(text, len(head)) if self._terminal is not None else [text]
-        self._line(
-            "%s%s%s%s" % (colour, head.rstrip(), self._colour.end if colour else "", head[len(head.rstrip()) :])
-            + lines[0]
-        )
-        for line in lines[1:]:
+        first, *more = self._page.wrapped(text, len(head)) if self._page.on_terminal else [text]
+        word = head.rstrip()
+        self._line("%s%s%s%s%s" % (colour, word, self._colour.end, head[len(word) :], first))
+        for line in more:
             self._line(" " * len(head) + line)
-
-    def _wrapped(self, text: str, indent: int) -> List[str]:
-        columns = _WIDEST
-        if self._terminal is not None:
-            try:
-                columns = max(min(os.get_terminal_size(self._terminal).columns, _WIDEST), _NARROWEST)
-            except OSError:
-                pass
-        return textwrap.wrap(text, columns - indent, break_long_words=False, break_on_hyphens=False)
 
     def _item_lines(self, label: str, texts: List[str]) -> List[str]:
         c = self._colour

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import textwrap
 import time
 from typing import List, NamedTuple, Optional, TextIO, Union
 
 __all__ = ["Page"]
 
+_WIDEST, _NARROWEST = 110, 50
+"""Columns, whatever the terminal has."""
 HELD_SECONDS = 1.0
 """An unwinder that has just been started needs a tenth of that."""
 
@@ -21,7 +25,23 @@ class Page:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._terminal = stream.fileno() if stream.isatty() else None
         self._lines: List[Union[str, _Gap]] = []
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether somebody reads this on a screen of limited width."""
+        return self._terminal is not None
+
+    def wrapped(self, text: str, indent: int) -> List[str]:
+        """The lines of a text, at least one, with room for `indent` columns before each."""
+        columns = _WIDEST
+        if self._terminal is not None:
+            try:
+                columns = max(min(os.get_terminal_size(self._terminal).columns, _WIDEST), _NARROWEST)
+            except OSError:
+                pass
+        return textwrap.wrap(text, columns - indent, break_long_words=False, break_on_hyphens=False) or [""]
 
     def line(self, text: str) -> None:
         """One more line, or some."""
