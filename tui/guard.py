@@ -16,6 +16,7 @@ import termios
 from collections import deque
 from typing import Callable, Deque, NoReturn, Optional, Tuple
 
+from wxtrace.channel import receive
 from wxtrace.descriptors import let_go_of_inherited
 
 __all__ = ["KEYS", "OUTPUT", "OVER", "RESIZE", "keep_terminal", "resize_message"]
@@ -142,12 +143,9 @@ class _Guard:
 
     def _read_screen(self) -> None:
         assert self._screen is not None
-        try:
-            message = self._screen.recv(1 << 16)
-        except BlockingIOError:
+        message = receive(self._screen)
+        if message is None:
             return
-        except OSError:
-            message = b""
         if not message:
             self._forget_screen()
         elif message[:1] == KEYS:

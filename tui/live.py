@@ -9,6 +9,7 @@ import socket
 import time
 from typing import List, Optional, Tuple
 
+from wxtrace.channel import receive
 from wxtrace.commands.link import TracerLink
 from wxtrace.errors import WxtraceError
 from wxtrace.tui.guard import KEYS, OUTPUT, OVER, resize_message
@@ -75,12 +76,9 @@ class Live(TracerLink):
         output: List[bytes] = []
         taken = 0
         while self._terminal is not None and not self.terminal_over and taken < _MOST_AT_ONCE:
-            try:
-                message = self._terminal.recv(1 << 16)
-            except BlockingIOError:
+            message = receive(self._terminal)
+            if message is None:
                 break
-            except OSError:
-                message = b""
             if not message or message[:1] == OVER:
                 self.terminal_over = True
                 break

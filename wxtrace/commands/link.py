@@ -8,6 +8,7 @@ import signal
 import socket
 from typing import Any, Dict, List, Optional
 
+from wxtrace.channel import receive
 from wxtrace.errors import CommandNotRunnable, WxtraceError
 from wxtrace.model.causes.base import size_text
 from wxtrace.model.story import signal_name
@@ -78,12 +79,9 @@ class TracerLink:
     def hear(self) -> None:
         """Take in what the tracer has said. Raises WxtraceError when the run could not start, or its tracer is gone."""
         while True:
-            try:
-                data = self.channel.recv(1 << 16, socket.MSG_DONTWAIT)
-            except BlockingIOError:
+            data = receive(self.channel)
+            if data is None:
                 return
-            except OSError:
-                data = b""
             if not data:
                 self._tracer_gone()
                 return

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional
 
+from wxtrace.channel import receive
 from wxtrace.model.facts import Call, Dropped
 from wxtrace.record.journal import JournalWriter
 
@@ -123,12 +124,9 @@ class Recorder:
         """What the front said since last asked."""
         messages: List[Dict[str, Any]] = []
         while True:
-            try:
-                data = self._channel.recv(65536)
-            except BlockingIOError:
+            data = receive(self._channel)
+            if data is None:
                 return messages
-            except OSError:
-                data = b""
             if not data:
                 return [*messages, {"is": "gone"}]
             messages.append(json.loads(data))

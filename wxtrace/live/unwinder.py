@@ -15,6 +15,7 @@ import time
 from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
+from wxtrace.channel import receive
 from wxtrace.live import ptrace
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.stacksample import take_sample
@@ -94,12 +95,9 @@ class Unwinder:
         """Send what was sampled, and write down what has come back. Never waits."""
         self._send()
         while self._channel is not None:
-            try:
-                data = self._channel.recv(_REPLY_BYTES)
-            except BlockingIOError:
+            data = receive(self._channel, _REPLY_BYTES)
+            if data is None:
                 break
-            except OSError:
-                data = b""
             if not data:
                 self._give_up()
                 return
