@@ -81,6 +81,12 @@ class Console:
         elif isinstance(shown, Lost):
             self._own_line("the record is incomplete: " + shown.why)
 
+    def be_brief(self) -> None:
+        """No more lines for ordinary events."""
+        if self._everything:
+            self._everything = False
+            self.say("the other calls that were recorded are not shown; the timeline has them")
+
     def say(self, text: str) -> None:
         """One line of ours."""
         self._own_line(text)

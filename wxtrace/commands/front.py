@@ -26,6 +26,10 @@ __all__ = ["Front"]
 
 _OVER_PATIENCE = 5.0
 """Seconds to wait for the tracer's last words once nothing is traced any more."""
+_TURN = 0.05
+"""Seconds of showing what was recorded before anything else is listened to again."""
+_LAST_LINES = 1.0
+"""Seconds for the lines that were not shown yet when the user detached."""
 
 
 class Front(TracerLink):
@@ -43,7 +47,10 @@ class Front(TracerLink):
         super().__init__(channel, tracer, attached)
         self.story = Story()
         self._console = console
-        self._reader = JournalReader(open_journal(journal), journal)
+        self._file = open_journal(journal)
+        self._reader = JournalReader(self._file, journal)
+        self._facts = self._reader.available()
+        self._behind = False
         self._wait_for_daemons = wait_for_daemons
         self._interrupted = False
         self._wake = -1
@@ -64,24 +71,29 @@ class Front(TracerLink):
         """Until the program has ended: its exit status. Raises WxtraceError when it never started."""
         # The program's readers must see the end of its output when it ends, not when we do.
         _let_go_of_the_programs_streams()
-        while not self._finished():
-            timeout = 0.1 if self._interrupted or self.ended else self._console.patience()
-            select.select([self.channel.fileno(), self._wake], [], [], timeout)
-            try:
-                os.read(self._wake, 4096)
-            except OSError:
-                pass
-            if self._interrupted and self.attached and not self.detached:
-                self.ask_to_detach()
-            self.hear()
-            self._read_journal()
-            if not self.ended:
-                self._console.still_running()
-        self._read_journal()
-        self._show(self.story.finish())
+        try:
+            while not self._finished():
+                self._take_a_turn()
+        finally:
+            self._read_the_rest()
+            self._show(self.story.finish())
         if not self.left:
             self._reap()
         return self.status()
+
+    def _take_a_turn(self) -> None:
+        timeout = 0.1 if self._interrupted or self.ended else self._console.patience()
+        select.select([self.channel.fileno(), self._wake], [], [], 0.0 if self._behind else timeout)
+        try:
+            os.read(self._wake, 4096)
+        except OSError:
+            pass
+        if self._interrupted and self.attached and not self.detached:
+            self.ask_to_detach()
+        self.hear()
+        self._read_journal()
+        if not self.ended:
+            self._console.still_running()
 
     @property
     def seconds(self) -> float:
@@ -119,8 +131,28 @@ class Front(TracerLink):
         self._console.say(text)
 
     def _read_journal(self) -> None:
-        for fact in self._reader.available():
+        """What was recorded since. The program may go on faster than we can tell."""
+        turn_ends = time.monotonic() + _TURN
+        for fact in self._facts:
             self._show(self.story.feed(fact))
+            if time.monotonic() > turn_ends:
+                self._behind = True
+                return
+        self._facts = self._reader.available()
+        self._behind = False
+
+    def _read_the_rest(self) -> None:
+        """What is there now, with every line; whoever has pressed Ctrl-C does not wait long for lines."""
+        patient_until = time.monotonic() + _LAST_LINES if self.detached else float("inf")
+        self._interrupted = False
+        signal.signal(signal.SIGINT, self._on_signal)
+        end = os.fstat(self._file.fileno()).st_size
+        self._behind = True
+        # Processes that were left behind may write on for ever.
+        while self._behind and self._reader.position <= end:
+            self._read_journal()
+            if self._behind and (self._interrupted or time.monotonic() > patient_until):
+                self._console.be_brief()
 
     def _show(self, shown: Any) -> None:
         for item in shown:

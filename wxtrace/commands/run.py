@@ -72,9 +72,8 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         if not front.started:
             _discard(journal)
             raise
-    if command:
-        # The program is gone: from here on Ctrl-C is ours.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The program is gone, or let go: from here on Ctrl-C is ours.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     console.summary(front.story, front.seconds, front.ending)
     if output is not None:
         write_file(journal.path, output, options.output, stream)

@@ -194,6 +194,11 @@ class JournalReader:
                 yield Place(start + at, end), fact
 
     @property
+    def position(self) -> int:
+        """Bytes of the file that were taken; of the last frame perhaps not every fact was given yet."""
+        return self._position
+
+    @property
     def opened(self) -> bool:
         """Whether it has begun as a journal does."""
         return self._opened
