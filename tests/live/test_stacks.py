@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 import pytest
-from processes import WXTRACE, children, status_field, until
+from processes import DEADLINE, WXTRACE, children, status_field, until
 
 if TYPE_CHECKING:
     from conftest import Run, Trace
@@ -213,7 +213,7 @@ class Waiting:
 
     def end(self) -> List[Any]:
         """The stacks of the refused calls, when all is over."""
-        self.front.communicate(timeout=20)
+        self.front.communicate(timeout=DEADLINE)
         assert self.front.returncode == 0
         events = json.loads(self.timeline.read_text())["events"]
         return [event["stack"] for event in events if event["outcome"] == "refused"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
-from processes import WXTRACE
+from processes import DEADLINE, WXTRACE
 
 if TYPE_CHECKING:
     from conftest import Trace
@@ -43,7 +43,7 @@ class Torture:
 
     def left(self) -> List[str]:
         """Its processes and zombies, from /proc; the last ones get a moment to be reaped."""
-        end = time.monotonic() + 2
+        end = time.monotonic() + DEADLINE
         while list(self._alive()) and time.monotonic() < end:
             time.sleep(0.01)
         return list(self._alive())
