@@ -12,10 +12,10 @@ import tempfile
 import time
 from array import array
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Optional
 
 from wxtrace.errors import RecordError
+from wxtrace.frozen import Frozen, replace
 from wxtrace.model import flags as f
 from wxtrace.model.checkpoint import Checkpoint, Checkpoints, restore
 from wxtrace.model.event import Amendment, CallStack, Event
@@ -185,14 +185,13 @@ class ImportedIndex(Index):
         return self.moment(n - 1)
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(Frozen):
     """What holds for the whole timeline; checkpoints share it. `of` is as of a Story's `origins`."""
 
-    regions: Dict[int, Region] = field(default_factory=dict)
-    words: Dict[int, str] = field(default_factory=dict)
+    regions: Dict[int, Region] = {}
+    words: Dict[int, str] = {}
     """How regions became executable."""
-    prots: Dict[int, int] = field(default_factory=dict)
+    prots: Dict[int, int] = {}
     """The protection of a region before it was first touched."""
 
     def of(self, region: Optional[int]) -> Optional[str]:

@@ -10,10 +10,10 @@ import os
 import time
 from array import array
 from bisect import bisect_right
-from dataclasses import replace
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from wxtrace.errors import RecordError
+from wxtrace.frozen import replace
 from wxtrace.model.checkpoint import Checkpoint, Checkpoints, restore
 from wxtrace.model.event import Amendment, CallStack, Event
 from wxtrace.model.facts import Call, Lost, Mismatch, Note, RunEnded

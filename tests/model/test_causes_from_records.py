@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Tuple
 
 import pytest
 from stories import ANON, ANON_AT, FILE_AT, HEAP, MAPS, PAGE, RW, RWX, RX, Told, file_line, line, vma
 
+from wxtrace.frozen import replace
 from wxtrace.model import flags as f
 from wxtrace.model.causes.catalogue import CAUSES
 from wxtrace.model.event import Diagnosis, Event

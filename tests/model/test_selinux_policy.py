@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 from stories import ANON, ANON_AT, FILE_AT, HEAP, PAGE, RW, RWX, RX, START_STACK, Told, cause_of, facts_of, line, vma
 
 from wxtrace.decoders.procmaps import MapLine, Vma
+from wxtrace.frozen import replace
 from wxtrace.model.event import Event
 from wxtrace.model.facts import Host, Probe
 from wxtrace.model.objects import Descriptor, MountFact

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from wxtrace.decoders.procmaps import MapLine, Vma
 from wxtrace.errors import RecordError
+from wxtrace.frozen import Frozen
 from wxtrace.model import facts
 from wxtrace.record.codec import fact_from_json, fact_to_json
 
@@ -45,7 +46,9 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return items if origin is list else items.map(tuple)
     if origin is dict:
         return st.dictionaries(texts, values(arguments[1]), max_size=3)
-    return st.builds(kind, **{name: values(hint) for name, hint in get_type_hints(kind).items()})
+    hints = get_type_hints(kind)
+    names = kind.field_names if issubclass(kind, Frozen) else hints
+    return st.builds(kind, **{name: values(hints[name]) for name in names})
 
 
 any_fact = st.one_of([values(kind) for kind in KINDS])

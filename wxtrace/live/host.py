@@ -81,8 +81,7 @@ def read_host() -> Host:
 
 def _with_selinux(host: Host) -> Host:
     # Not on the many machines without it: it is imported only to be asked.
-    from dataclasses import replace
-
+    from wxtrace.frozen import replace
     from wxtrace.live.selinuxfs import Selinuxfs
 
     selinuxfs = Selinuxfs()

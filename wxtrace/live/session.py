@@ -7,18 +7,17 @@ import os
 import signal
 import socket
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional
 
 from wxtrace import __version__
 from wxtrace.descriptors import let_go_of_inherited
+from wxtrace.frozen import replace
 from wxtrace.live import ptrace
 from wxtrace.live.host import read_host
 from wxtrace.live.launch import Launched, failure_of, launch
 from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.modes import choose_mode
 from wxtrace.live.observer import Observer
-from wxtrace.live.probe import Prober
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.tracer import Tracer
 from wxtrace.model.facts import ModeChanged, Note, RunEnded, RunStarted
@@ -76,7 +75,7 @@ class _Run:
 
             self.verifier = Verifier(recorder, self.host.page_size)
         self.lifecycle = Lifecycle(recorder)
-        observer = Observer(recorder, Prober(), self.verifier, self.host.page_size)
+        observer = Observer(recorder, self.verifier, self.host.page_size)
         self.tracer = Tracer(recorder, observer, self.lifecycle)
         self.tracer.on_message = self._message
         if self.verifier is not None:

@@ -8,7 +8,6 @@ reference; the maps, the one large part, are cut into chunks that checkpoints sh
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import pickle
 from bisect import bisect_left
@@ -16,6 +15,7 @@ from itertools import chain
 from types import FunctionType, MethodType
 from typing import Any, Dict, List, NamedTuple, Tuple
 
+from wxtrace.frozen import Frozen
 from wxtrace.model.cast import Cast
 from wxtrace.model.region import Piece
 from wxtrace.model.space import AddressSpace
@@ -79,7 +79,7 @@ class _Pickler(pickle.Pickler):
         if kind is FunctionType or kind is MethodType:
             # Whoever listens to the story as it goes on hears nothing of replays.
             return self._hold(None)
-        if isinstance(value, tuple) or _frozen(kind):
+        if isinstance(value, tuple) or issubclass(kind, Frozen):
             return self._hold(value)
         return NotImplemented
 
@@ -123,10 +123,6 @@ def _held(index: int) -> Any:
 def _space_of(index: int) -> AddressSpace:
     """What stands there for an address space."""
     raise AssertionError(index)
-
-
-def _frozen(kind: type) -> bool:
-    return dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
 
 
 def _chunked(pieces: List[Piece], starts: List[int], before: Chunks) -> Chunks:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
+from wxtrace.frozen import Frozen
 from wxtrace.model.facts import Call
 from wxtrace.model.frames import Frame
 
@@ -67,8 +67,7 @@ class Partial(NamedTuple):
     pages: int
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Frozen):
     """Why a call failed. `cause` is a stable id that other programs may match on."""
 
     cause: str
@@ -124,16 +123,14 @@ class Event(NamedTuple):
     stack_follows: bool = False
 
 
-@dataclass(frozen=True)
-class CallStack:
+class CallStack(Frozen):
     """Who made the call of event `n`, innermost first; told after the event. Empty when it could not be found out."""
 
     n: int
     frames: Tuple[Frame, ...]
 
 
-@dataclass(frozen=True)
-class Amendment:
+class Amendment(Frozen):
     """What was learnt about event `n` after it was shown: how it ended for the program, and what it is related to.
 
     `ladder`: every way the program tried for the same purpose, where it was more than one.
@@ -141,7 +138,7 @@ class Amendment:
 
     n: int
     aftermath: str
-    related: Tuple[int, ...] = field(default_factory=tuple)
+    related: Tuple[int, ...] = ()
     event: Optional[Event] = None
     ladder: Optional[Ladder] = None
 

@@ -6,10 +6,10 @@ start of the run, addresses and sizes bytes. Facts that belong to one call stand
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 from wxtrace.decoders.procmaps import MapLine, Vma
+from wxtrace.frozen import Frozen
 from wxtrace.model.frames import Frame
 from wxtrace.model.objects import Descriptor, Library, MountFact, Segment
 from wxtrace.model.restrictions import Ancestor, Listener, ModuleState, SelinuxState
@@ -62,8 +62,7 @@ class Call(NamedTuple):
     decided: int = UNDECIDED
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(Frozen):
     """The machine, read once at the start. `mdwe` is PR_GET_MDWE of the tracer, which the target inherits.
 
     `lsm_known`: False where the list of modules could not be read. `inherited_answers`: what the inherited filters
@@ -73,18 +72,17 @@ class Host:
     kernel: str
     machine: str
     page_size: int
-    lsm: List[str] = field(default_factory=list)
+    lsm: List[str] = []
     selinux_enforcing: Optional[bool] = None
-    selinux_booleans: Dict[str, bool] = field(default_factory=dict)
-    sysctl: Dict[str, str] = field(default_factory=dict)
+    selinux_booleans: Dict[str, bool] = {}
+    sysctl: Dict[str, str] = {}
     mdwe: Optional[int] = None
     seccomp_filters: int = 0
-    inherited_answers: Dict[str, str] = field(default_factory=dict)
+    inherited_answers: Dict[str, str] = {}
     lsm_known: bool = True
 
 
-@dataclass(frozen=True)
-class RunStarted:
+class RunStarted(Frozen):
     """The first fact of every run. `started` is RFC 3339."""
 
     tool_version: str
@@ -97,8 +95,7 @@ class RunStarted:
     attached: Optional[int] = None
 
 
-@dataclass(frozen=True)
-class TaskStarted:
+class TaskStarted(Frozen):
     """A thread or process entered the trace. `space` is its address space; `how`: launch attach fork vfork clone."""
 
     tid: int
@@ -111,8 +108,7 @@ class TaskStarted:
     stack: Optional[int] = None
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Frozen):
     """What a process runs, read at exec or attach."""
 
     exe: str
@@ -121,8 +117,7 @@ class Image:
     abi: str
 
 
-@dataclass(frozen=True)
-class Seeded:
+class Seeded(Frozen):
     """An address space as /proc showed it at exec or attach."""
 
     tid: int
@@ -138,16 +133,14 @@ class Seeded:
     former_tid: Optional[int] = None
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(Frozen):
     """A thread gave itself a name (PR_SET_NAME); Wine names its processes in this way only."""
 
     tid: int
     comm: str
 
 
-@dataclass(frozen=True)
-class Mapped:
+class Mapped(Frozen):
     """The mapping the kernel made for the next call of `tid`, read where arguments do not tell it.
 
     `writable`: an executable mapping of a descriptor that is open for writing.
@@ -158,8 +151,7 @@ class Mapped:
     writable: bool = False
 
 
-@dataclass(frozen=True)
-class Resynced:
+class Resynced(Frozen):
     """[start, end) of a space read again, because no argument tells what the kernel did there."""
 
     tid: int
@@ -170,8 +162,7 @@ class Resynced:
     why: str
 
 
-@dataclass(frozen=True)
-class Unloading:
+class Unloading(Frozen):
     """The next call of `tid` unmaps the library that was mapped last, and that wants an executable stack.
 
     `loader`: the version of the glibc whose loader is mapped ("2.41"), "other" for another loader, "" when unknown.
@@ -182,8 +173,7 @@ class Unloading:
     loader: str = ""
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(Frozen):
     """What was volatile when the next call of `tid` failed, taken while the thread stood still.
 
     `short`: the same kind of call fails all the time, and only the first fields were read.
@@ -193,16 +183,16 @@ class Probe:
     comm: str = ""
     ip: int = 0
     sp: int = 0
-    vmas: List[Vma] = field(default_factory=list)
+    vmas: List[Vma] = []
     vmas_complete: bool = True
     short: bool = False
-    status: Dict[str, str] = field(default_factory=dict)
-    limits: Dict[str, Optional[int]] = field(default_factory=dict)
+    status: Dict[str, str] = {}
+    limits: Dict[str, Optional[int]] = {}
     map_count: Optional[int] = None
-    sysctl: Dict[str, str] = field(default_factory=dict)
-    meminfo: Dict[str, int] = field(default_factory=dict)
+    sysctl: Dict[str, str] = {}
+    meminfo: Dict[str, int] = {}
     descriptor: Optional[Descriptor] = None
-    mounts: Dict[str, MountFact] = field(default_factory=dict)
+    mounts: Dict[str, MountFact] = {}
     mdwe: Optional[int] = None
     filters_ours: int = 0
     lsm_label: Optional[str] = None
@@ -229,16 +219,14 @@ class Probe:
     library: Optional[Library] = None
 
 
-@dataclass(frozen=True)
-class FilterCode:
+class FilterCode(Frozen):
     """A classic BPF program in hexadecimal; later facts name it by `id`."""
 
     id: int
     code: str
 
 
-@dataclass(frozen=True)
-class FilterInstalled:
+class FilterInstalled(Frozen):
     """The program that the next call of `tid` installed, as its memory held it when the call came back.
 
     `code` is None when it could not be read. Another thread may have changed the memory in between.
@@ -248,8 +236,7 @@ class FilterInstalled:
     code: Optional[int] = None
 
 
-@dataclass(frozen=True)
-class FiltersSeen:
+class FiltersSeen(Frozen):
     """Where the foreign filters that bind `tid` come from, read when one of them first refused a call, or may have.
 
     `codes`: their programs, oldest first, as the kernel keeps them (PTRACE_SECCOMP_GET_FILTER); None where it
@@ -259,21 +246,19 @@ class FiltersSeen:
     tid: int
     codes: Optional[List[int]] = None
     why_not: str = ""
-    ancestors: List[Ancestor] = field(default_factory=list)
+    ancestors: List[Ancestor] = []
     cgroup: Optional[str] = None
-    listeners: List[Listener] = field(default_factory=list)
+    listeners: List[Listener] = []
 
 
-@dataclass(frozen=True)
-class StackSampled:
+class StackSampled(Frozen):
     """The stack of the next call of `tid`, which comes back at `t_ns`, was copied; a StackRead is to follow."""
 
     tid: int
     t_ns: int
 
 
-@dataclass(frozen=True)
-class StackRead:
+class StackRead(Frozen):
     """Who made the call of `tid` that came back at `t_ns`, innermost first. No frames: nobody can tell any more."""
 
     tid: int
@@ -281,8 +266,7 @@ class StackRead:
     frames: List[Frame]
 
 
-@dataclass(frozen=True)
-class SignalStop:
+class SignalStop(Frozen):
     """A fault signal about to be delivered. `line` is the mapping at `addr`, when there is one."""
 
     tid: int
@@ -297,8 +281,7 @@ class SignalStop:
     line: Optional[MapLine] = None
 
 
-@dataclass(frozen=True)
-class TaskExited:
+class TaskExited(Frozen):
     """A task is gone: exactly one of `code` and `signal` is set, or none when it was let go (detach)."""
 
     tid: int
@@ -307,8 +290,7 @@ class TaskExited:
     signal: Optional[int] = None
 
 
-@dataclass(frozen=True)
-class ModeChanged:
+class ModeChanged(Frozen):
     """From here on this task is traced in `mode` (accelerated or full)."""
 
     tid: int
@@ -316,15 +298,13 @@ class ModeChanged:
     why: str
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(Frozen):
     """How many times the map was compared with /proc/PID/maps so far."""
 
     checked: int
 
 
-@dataclass(frozen=True)
-class Mismatch:
+class Mismatch(Frozen):
     """The map and /proc/PID/maps differed after a call of `tid`; both sides as normal-form lines."""
 
     tid: int
@@ -334,8 +314,7 @@ class Mismatch:
     found: List[str]
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(Frozen):
     """Something the user should know about the tracing itself."""
 
     kind: str
@@ -343,22 +322,19 @@ class Note:
     tid: Optional[int] = None
 
 
-@dataclass(frozen=True)
-class Dropped:
+class Dropped(Frozen):
     """`calls` ordinary calls were not kept, because the journal had reached its limit."""
 
     calls: int
 
 
-@dataclass(frozen=True)
-class Lost:
+class Lost(Frozen):
     """The journal ends here although the run did not (it was cut, or its disk was full)."""
 
     why: str
 
 
-@dataclass(frozen=True)
-class RunEnded:
+class RunEnded(Frozen):
     """Nothing is traced any more."""
 
     t_ns: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import replace
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
+from wxtrace.frozen import replace
 from wxtrace.model import facts, flags
 from wxtrace.model.abi import call_name
 from wxtrace.model.calls import Request, request_of

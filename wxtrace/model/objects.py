@@ -5,14 +5,14 @@ Part of the facts (`wxtrace.model.facts`). None stands for what could not be rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
+
+from wxtrace.frozen import Frozen
 
 __all__ = ["Descriptor", "Library", "MountFact", "Segment"]
 
 
-@dataclass(frozen=True)
-class MountFact:
+class MountFact(Frozen):
     """The mount a file lies on, in the target's own mount namespace."""
 
     point: str
@@ -21,8 +21,7 @@ class MountFact:
     super_options: str
 
 
-@dataclass(frozen=True)
-class Descriptor:
+class Descriptor(Frozen):
     """A descriptor named by a refused call. `flags` as open(2) set them; `seals` as F_GET_SEALS answers."""
 
     link: str
@@ -33,8 +32,7 @@ class Descriptor:
     append_only: Optional[bool] = None
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(Frozen):
     """A SysV shared memory segment; `removed`: it goes when the last process lets go of it."""
 
     mode: int
@@ -43,8 +41,7 @@ class Segment:
     removed: bool
 
 
-@dataclass(frozen=True)
-class Library:
+class Library(Frozen):
     """What the ELF headers of a mapped file say; nothing for sure when there was `trouble` reading them.
 
     `stack_flags` are the PF_ bits of PT_GNU_STACK, None where that header is missing.

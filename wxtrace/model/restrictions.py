@@ -5,8 +5,9 @@ Part of the facts (`wxtrace.model.facts`). None stands for what could not be rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional
+
+from wxtrace.frozen import Frozen
 
 __all__ = ["DESCRIPTOR", "Ancestor", "Listener", "ModuleState", "PolicyAnswer", "SelinuxState"]
 
@@ -28,8 +29,7 @@ class PolicyAnswer(NamedTuple):
     permissive: bool = False
 
 
-@dataclass(frozen=True)
-class SelinuxState:
+class SelinuxState(Frozen):
     """SELinux at a refusal. `why_not`: why the policy could not be asked; `booleans` as they were then.
 
     `as_requested`: the protection asked for is checked, without what READ_IMPLIES_EXEC adds (checkreqprot).
@@ -37,14 +37,13 @@ class SelinuxState:
 
     enforcing: Optional[bool] = None
     domain: Optional[str] = None
-    answers: List[PolicyAnswer] = field(default_factory=list)
-    booleans: Dict[str, bool] = field(default_factory=dict)
+    answers: List[PolicyAnswer] = []
+    booleans: Dict[str, bool] = {}
     why_not: str = ""
     as_requested: bool = False
 
 
-@dataclass(frozen=True)
-class ModuleState:
+class ModuleState(Frozen):
     """The other modules at a refusal.
 
     `apparmor` and `smack` are the caller's labels, `bpf_programs` the loaded BPF_PROG_TYPE_LSM programs (id: hook and

@@ -7,13 +7,13 @@ which `json` writes as `\\udcXX` and reads back exactly.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from functools import cache
 from typing import Any, Callable, Dict, List, Tuple, Type, Union, get_type_hints
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.errors import RecordError
+from wxtrace.frozen import Frozen
 from wxtrace.model import facts
 
 __all__ = ["fact_from_json", "fact_to_json"]
@@ -72,22 +72,12 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    shown = {}
-    kind: Any = type(value)
-    for name, default, made in _fields(kind):
-        item = getattr(value, name)
-        if item != default and (item or not made):
-            shown[name] = _plain(item)
-    return shown
-
-
-@cache
-def _fields(kind: Any) -> List[Tuple[str, Any, bool]]:
-    """Name, default, and whether the default is an empty list or dict."""
-    return [
-        (field.name, field.default, field.default_factory is not dataclasses.MISSING)
-        for field in dataclasses.fields(kind)
-    ]
+    fields, defaults = value.__dict__, value.field_defaults
+    return {
+        name: _plain(fields[name])
+        for name in value.field_names
+        if name not in defaults or fields[name] != defaults[name]
+    }
 
 
 Reader = Callable[[Any, str], Any]
@@ -107,8 +97,8 @@ def _reader(annotation: Any) -> Reader:
         return lambda value, where: tuple(items(value, where))
     if origin is dict:
         return _dict_reader(_reader(arguments[1]))
-    if dataclasses.is_dataclass(annotation):
-        return _dataclass_reader(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+        return _frozen_reader(annotation)
     if annotation is MapLine:
         return _map_line_reader()
     if isinstance(annotation, type) and issubclass(annotation, tuple):
@@ -150,13 +140,10 @@ def _dict_reader(item: Reader) -> Reader:
     return read
 
 
-def _dataclass_reader(kind: Any) -> Reader:
-    readers = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
-    required = {
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    }
+def _frozen_reader(kind: Type[Frozen]) -> Reader:
+    hints = get_type_hints(kind)
+    readers = {name: _reader(hints[name]) for name in kind.field_names}
+    required = readers.keys() - kind.field_defaults.keys()
 
     def read(value: Any, where: str) -> Any:
         if not isinstance(value, dict):

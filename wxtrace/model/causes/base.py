@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from wxtrace.decoders.procmaps import Vma
+from wxtrace.frozen import Frozen
 from wxtrace.model import flags as f
 from wxtrace.model.abi import I386
 from wxtrace.model.calls import Request
@@ -68,8 +68,7 @@ class Part(NamedTuple):
     before: int
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Frozen):
     """One failed call with everything known about it."""
 
     request: Request
@@ -205,8 +204,7 @@ class Refusal:
         return selinux + module_hooks.suspects(self.host, self.request, self.wants, self.probe, self.errno)
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Frozen):
     """One rule's answer."""
 
     cause: str
@@ -214,7 +212,7 @@ class Finding:
     summary: str
     evidence: Tuple[Evidence, ...] = ()
     fixes: Tuple[Fix, ...] = ()
-    related: Tuple[int, ...] = field(default_factory=tuple)
+    related: Tuple[int, ...] = ()
 
 
 Rule = Callable[[Refusal], Optional[Finding]]

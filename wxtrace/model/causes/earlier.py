@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Iterable
 
+from wxtrace.frozen import replace
 from wxtrace.model import flags as f
 from wxtrace.model.causes.base import Refusal, seen
 from wxtrace.model.event import Diagnosis

@@ -6,10 +6,10 @@ in last and never read as templates, so they may come from the target.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Mapping, Optional, Tuple
 
+from wxtrace.frozen import Frozen
 from wxtrace.model.event import Fix
 
 __all__ = ["Case", "Cause", "Need", "admin", "developer"]
@@ -62,16 +62,14 @@ class Need(Enum):
         return self.value[1]
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Frozen):
     """What to say in one situation; empty fields are those of the cause itself."""
 
     sentence: str = ""
     fixes: Tuple[Fix, ...] = ()
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(Frozen):
     """One reason why a memory call fails.
 
     `when` is its predicate in one plain sentence, `calls` names the errnos by call (an empty one: the call has none),
@@ -86,7 +84,7 @@ class Cause:
     sentence: str
     fixes: Tuple[Fix, ...]
     source: str
-    cases: Mapping[str, Case] = field(default_factory=dict)
+    cases: Mapping[str, Case] = {}
     example: Optional[str] = None
 
     @property

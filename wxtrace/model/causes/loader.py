@@ -6,9 +6,9 @@ glibc up to 2.40 makes the stack executable right after it has mapped the librar
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Tuple
 
+from wxtrace.frozen import replace
 from wxtrace.model import flags as f
 from wxtrace.model.causes.base import CONSISTENT, POSSIBLE, Refusal, developer, in_words, pasteable, seen
 from wxtrace.model.event import Diagnosis, Evidence, Fix

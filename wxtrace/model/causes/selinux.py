@@ -6,9 +6,9 @@ would settle it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Dict, List, Optional, Tuple
 
+from wxtrace.frozen import replace
 from wxtrace.model import flags as f
 from wxtrace.model.causes.base import POSSIBLE, Finding, Part, Refusal, found, pasteable, seen
 from wxtrace.model.causes.protections import mdwe_refuses
