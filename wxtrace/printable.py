@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 __all__ = ["MOST_TEXT", "printable"]
 
 MOST_TEXT = 300
@@ -16,9 +14,7 @@ def printable(text: str, most: int = MOST_TEXT) -> str:
         text = text[: most - 1] + "…"
     if text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() and unicodedata.category(char) != "Cf" else _escape(char) for char in text
-    )
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
 def _escape(char: str) -> str:

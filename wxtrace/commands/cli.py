@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
-import shlex
-import shutil
 import sys
 from importlib import import_module
 from typing import Dict, List, Tuple
@@ -48,7 +47,9 @@ mismatch; 0 when it was attached to and let go again.
 def run(arguments: List[str]) -> int:
     """Dispatch one command line and give its exit status."""
     if arguments and arguments[0] in _COMMANDS:
-        return int(import_module(_COMMANDS[arguments[0]][0]).run(arguments[1:]))
+        module = import_module(_COMMANDS[arguments[0]][0])
+        gc.enable()
+        return int(module.run(arguments[1:]))
     if arguments and arguments[0] == "tui":
         arguments = ["--tui", *arguments[1:]]
     ours, separator, command = _split(arguments)
@@ -87,6 +88,9 @@ def _split(arguments: List[str]) -> Tuple[List[str], bool, List[str]]:
 
 
 def _forgotten_dashes(ours: List[str], rest: List[str]) -> UsageError:
+    import shlex
+    import shutil
+
     known = [name for name in _COMMANDS if name.startswith(rest[0])] if len(rest[0]) > 2 else []
     if shutil.which(rest[0]) is None and known:
         return UsageError("no command %r; did you mean: wxtrace %s" % (rest[0], known[0]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -38,8 +37,6 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     journal = store.create()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
-    # Imports leave no garbage: looking for it costs both processes a tenth of their start.
-    gc.disable()
     # A signal for the program may come before it runs: it waits until the front can pass it on.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     tracer = os.fork()
@@ -62,6 +59,8 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     gc.enable()
     front.listen(FORWARDED)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    if journal.kept:
+        store.make_room()
     failure: Optional[WxtraceError] = None
     status = 0
     try:
@@ -128,16 +127,17 @@ def find_program(program: str) -> str:
     if not program:
         raise CommandNotFound("the program's name is empty")
     shown = printable(program)
-    found = shutil.which(program)
-    if found is not None:
-        return found
+    folders = [""] if os.sep in program else os.get_exec_path()
+    for candidate in [os.path.join(folder, program) for folder in folders]:
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+            return candidate
     if os.sep in program:
         if not os.path.exists(program):
             raise CommandNotFound("%s: no such file" % shown)
         if os.path.isdir(program):
             raise CommandNotRunnable("%s is a directory" % shown)
         raise CommandNotRunnable(_why_not_executable(program))
-    for folder in os.get_exec_path():
+    for folder in folders:
         if os.path.isfile(os.path.join(folder, program)):
             raise CommandNotRunnable(_why_not_executable(os.path.join(folder, program)))
     raise CommandNotFound("%s: no such program in PATH" % shown)

@@ -6,6 +6,7 @@ The tracer, and the guard of the program's terminal, are forked before anything 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import socket
 import sys
@@ -63,8 +64,11 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         os.close(journal.fd)
     else:
         screen.close()
+    if journal.kept:
+        store.make_room()
     from wxtrace.tui.live import Live
 
+    gc.enable()
     live = Live(ours, 0 if command else child, not command, screen if command else None, size)
     name = printable(command[0]) if command else "process %s" % options.pid
     status, headless = show(journal.path, live)

@@ -13,7 +13,8 @@ from typing import Optional
 
 from wxtrace.live import ptrace
 from wxtrace.live.procfs import is_dead, read_memory
-from wxtrace.live.x86 import injected_call, syscall_instruction
+from wxtrace.live.registers import injected_call, registers, set_registers
+from wxtrace.live.x86 import syscall_instruction
 from wxtrace.model.abi import CALL_NUMBERS
 
 __all__ = ["query_mdwe"]
@@ -25,7 +26,7 @@ _PAUSE = 0.00002
 def query_mdwe(tid: int) -> Optional[int]:
     """PR_GET_MDWE of a thread at its syscall-exit stop; None when it could not be asked."""
     try:
-        regs = ptrace.registers(tid)
+        regs = registers(tid)
         code = read_memory(tid, regs.rip - 2, 2)
         abi = None if code is None else syscall_instruction(code)
         if abi is None:
@@ -33,10 +34,10 @@ def query_mdwe(tid: int) -> Optional[int]:
         mask = ptrace.signal_mask(tid)
         ptrace.set_signal_mask(tid, (1 << 64) - 1)
         try:
-            ptrace.set_registers(tid, injected_call(regs, abi, CALL_NUMBERS[abi]["prctl"], (_PR_GET_MDWE, 0, 0, 0, 0)))
+            set_registers(tid, injected_call(regs, abi, CALL_NUMBERS[abi]["prctl"], (_PR_GET_MDWE, 0, 0, 0, 0)))
             result = _run_to_exit(tid)
         finally:
-            ptrace.set_registers(tid, regs)
+            set_registers(tid, regs)
             ptrace.set_signal_mask(tid, mask)
     except (ptrace.TaskGone, OSError):
         return None

@@ -23,8 +23,8 @@ _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NO_FILES = ("/memfd:", "/dev/", "/SYSV", "/[", "/anon_hugepage", "/secretmem")
 _DELETED = " (deleted)"
 _ANOTHER = "another file has that name now"
-_LOADER = re.compile(r"ld-linux[\w.-]*\.so\.\d|ld(64)?\.so\.\d|ld-2\.\d+\.so|ld-musl-")
-_RELEASE = re.compile(rb"ld\.so \([^)\0]{1,100}\) \w{1,20} release version (\d{1,2}\.\d{1,3})")
+_LOADER = r"ld-linux[\w.-]*\.so\.\d|ld(64)?\.so\.\d|ld-2\.\d+\.so|ld-musl-"
+_RELEASE = rb"ld\.so \([^)\0]{1,100}\) \w{1,20} release version (\d{1,2}\.\d{1,3})"
 _MOST_LOADER_BYTES = 4 << 20
 
 
@@ -78,7 +78,7 @@ def library_of_line(tid: int, line: MapLine) -> Library:
 
 def loader_version(tid: int, lines: Iterable[MapLine]) -> str:
     """Whose dynamic loader is mapped: "2.41" for that glibc, "other" for no glibc, "" when nobody can tell."""
-    line = next((line for line in lines if _LOADER.match(line.path.rpartition("/")[2])), None)
+    line = next((line for line in lines if re.match(_LOADER, line.path.rpartition("/")[2])), None)
     if line is None:
         return ""
     if "musl" in line.path.rpartition("/")[2]:
@@ -86,7 +86,7 @@ def loader_version(tid: int, lines: Iterable[MapLine]) -> str:
     try:
         with _opened(tid, line) as file:
             # What `ld.so --version` prints; before glibc 2.33 there was no such text.
-            found = _RELEASE.search(file.read(_MOST_LOADER_BYTES))
+            found = re.search(_RELEASE, file.read(_MOST_LOADER_BYTES))
     except (OSError, ValueError):
         return ""
     return found[1].decode("ascii") if found is not None else "other"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.live.libraries import library_mapped, library_of_line, loader_version
-from wxtrace.live.probe import Prober
 from wxtrace.live.procfs import read_memory, read_proc
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
@@ -26,6 +25,7 @@ from wxtrace.model.touching import page_align_up
 
 if TYPE_CHECKING:
     from wxtrace.live.filters import FilterWatch
+    from wxtrace.live.probe import Prober
     from wxtrace.live.unwinder import Unwinder
     from wxtrace.live.verify import Verifier
 
@@ -49,9 +49,9 @@ _BIRTHS = frozenset({"fork", "vfork", "clone", "clone3"})
 class Observer:
     """Turns a finished call into facts."""
 
-    def __init__(self, recorder: Recorder, prober: Prober, verifier: Optional[Verifier], page_size: int) -> None:
+    def __init__(self, recorder: Recorder, verifier: Optional[Verifier], page_size: int) -> None:
         self._recorder = recorder
-        self._prober = prober
+        self._prober: Optional[Prober] = None
         self._verifier = verifier
         # Off once threads run on untraced: they change the map unseen.
         self.verifies = verifier is not None
@@ -151,6 +151,10 @@ class Observer:
             self.resync(task, *_WHOLE, why="calls were dropped")
         for start, end in self._ranges(request):
             self.resync(task, start, end, "the call failed")
+        if self._prober is None:
+            from wxtrace.live.probe import Prober
+
+            self._prober = Prober()
         probe = self._prober.probe(task, name, request, call)
         if call.decided == UNDECIDED and probe.status.get("Seccomp") == "2":
             self._filters().answered(task)

@@ -31,6 +31,7 @@ from wxtrace.live.inject import query_mdwe
 from wxtrace.live.libraries import library_of_refusal
 from wxtrace.live.machine_evidence import Room, cpu_features, huge_pages, room_left, same_namespaces, segment
 from wxtrace.live.procfs import read_link, read_proc, smaps_of_range, thread_group
+from wxtrace.live.registers import registers
 from wxtrace.live.task import Task
 from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
@@ -95,7 +96,7 @@ class Prober:
     def _full_or_short(self, task: Task, name: str, request: Request, call: Call) -> Probe:
         tid = task.tid
         try:
-            regs = ptrace.registers(tid)
+            regs = registers(tid)
             ip, sp = int(regs.rip), int(regs.rsp)
         except (ptrace.TaskGone, OSError):
             ip = sp = 0

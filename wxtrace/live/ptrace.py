@@ -1,8 +1,8 @@
 """ptrace(2) and waitpid(2) as the tracer needs them.
 
-Constants and register layouts are python-ptrace's; what its binding lacks (SEIZE, INTERRUPT, LISTEN, EXITKILL,
-TRACESECCOMP, GET_SYSCALL_INFO, the signal mask) stands here, by include/uapi/linux/ptrace.h. Calls go through
-PyDLL: the tracer has one thread, so giving up the interpreter lock around each call buys nothing.
+Numbers by include/uapi/linux/ptrace.h: python-ptrace lacks half of them, and takes long to import (see
+`wxtrace.live.registers`). Calls go through PyDLL: the tracer has one thread, so giving up the interpreter lock around
+each call buys nothing.
 """
 
 from __future__ import annotations
@@ -11,18 +11,7 @@ import ctypes
 import os
 import signal
 import struct
-import sys
-from types import ModuleType
 from typing import NamedTuple, Tuple
-
-# python-ptrace looks for the C library with find_library, which runs ldconfig (and a compiler, where that fails):
-# as slow as the rest of its import. The library is loaded already, and reached by no name.
-_loaded = ModuleType("ptrace.ctypes_libc")
-_loaded.__dict__.update(LIBC_FILENAME=None, libc=ctypes.CDLL(None, use_errno=True))
-sys.modules.setdefault(_loaded.__name__, _loaded)
-
-from ptrace.binding import func as _func  # noqa: E402
-from ptrace.binding.linux_struct import user_regs_struct  # noqa: E402
 
 __all__ = [
     "EVENT_CLONE",
@@ -41,14 +30,12 @@ __all__ = [
     "signal_mask",
 ]
 
-PTRACE_CONT: int = _func.PTRACE_CONT
-PTRACE_SYSCALL: int = _func.PTRACE_SYSCALL
-PTRACE_DETACH: int = _func.PTRACE_DETACH
-PTRACE_GETREGS: int = _func.PTRACE_GETREGS
-PTRACE_SETREGS: int = _func.PTRACE_SETREGS
-PTRACE_GETSIGINFO: int = _func.PTRACE_GETSIGINFO
-PTRACE_GETEVENTMSG: int = _func.PTRACE_GETEVENTMSG
-PTRACE_POKEUSER: int = _func.PTRACE_POKEUSER
+PTRACE_POKEUSER = 6
+PTRACE_CONT = 7
+PTRACE_DETACH = 17
+PTRACE_SYSCALL = 24
+PTRACE_GETEVENTMSG = 0x4201
+PTRACE_GETSIGINFO = 0x4202
 PTRACE_SEIZE = 0x4206
 PTRACE_INTERRUPT = 0x4207
 PTRACE_LISTEN = 0x4208
@@ -56,20 +43,12 @@ PTRACE_GETSIGMASK = 0x420A
 PTRACE_SETSIGMASK = 0x420B
 PTRACE_GET_SYSCALL_INFO = 0x420E
 
-EVENT_FORK: int = _func.PTRACE_EVENT_FORK
-EVENT_VFORK: int = _func.PTRACE_EVENT_VFORK
-EVENT_CLONE: int = _func.PTRACE_EVENT_CLONE
-EVENT_EXEC: int = _func.PTRACE_EVENT_EXEC
+EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC = 1, 2, 3, 4
 EVENT_SECCOMP = 7
 EVENT_STOP = 128
 
-OPTIONS: int = (
-    _func.PTRACE_O_TRACESYSGOOD
-    | _func.PTRACE_O_TRACEFORK
-    | _func.PTRACE_O_TRACEVFORK
-    | _func.PTRACE_O_TRACECLONE
-    | _func.PTRACE_O_TRACEEXEC
-)
+# SYSGOOD, FORK, VFORK, CLONE and EXEC.
+OPTIONS = 0x1F
 O_TRACESECCOMP = 0x80
 O_EXITKILL = 0x100000
 
@@ -162,18 +141,6 @@ def siginfo(tid: int, size: int) -> bytes:
     buffer = ctypes.create_string_buffer(size)
     request(PTRACE_GETSIGINFO, tid, 0, ctypes.addressof(buffer))
     return buffer.raw
-
-
-def registers(tid: int) -> user_regs_struct:
-    """General registers, python-ptrace's structure."""
-    regs = user_regs_struct()
-    request(PTRACE_GETREGS, tid, 0, ctypes.addressof(regs))
-    return regs
-
-
-def set_registers(tid: int, regs: user_regs_struct) -> None:
-    """Write the general registers back."""
-    request(PTRACE_SETREGS, tid, 0, ctypes.addressof(regs))
 
 
 def signal_mask(tid: int) -> int:

@@ -10,8 +10,8 @@ import errno
 from typing import Dict, Optional
 
 from wxtrace.decoders.proctext import parse_status
-from wxtrace.live import ptrace
 from wxtrace.live.procfs import read_memory, read_proc
+from wxtrace.live.registers import registers, set_registers
 from wxtrace.live.x86 import syscall_instruction
 
 __all__ = ["restart_interrupted"]
@@ -34,7 +34,7 @@ def restart_interrupted(tid: int) -> Optional[str]:
 
     None when there was nothing to undo. A real signal that waits for the thread explains the EINTR: hands off then.
     """
-    regs = ptrace.registers(tid)
+    regs = registers(tid)
     known = _CALLS.get(regs.orig_rax)
     if known is None or regs.rax != (1 << 64) - errno.EINTR:
         return None
@@ -48,7 +48,7 @@ def restart_interrupted(tid: int) -> Optional[str]:
             return name
     regs.rax = regs.orig_rax
     regs.rip -= 2
-    ptrace.set_registers(tid, regs)
+    set_registers(tid, regs)
     return None
 
 

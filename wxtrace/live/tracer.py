@@ -19,7 +19,6 @@ from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.observer import Observer
 from wxtrace.live.procfs import is_dead, read_memory
 from wxtrace.live.recorder import Recorder
-from wxtrace.live.restart import restart_interrupted
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.standstill import Standstills
 from wxtrace.live.task import Task
@@ -273,6 +272,8 @@ class Tracer:
 
     def _undo_interrupt(self, task: Task) -> None:
         """Our PTRACE_INTERRUPT must not show in what the program's calls return."""
+        from wxtrace.live.restart import restart_interrupted
+
         name = restart_interrupted(task.tid)
         if name is not None:
             text = "stopping thread %d made its %s, which waits with a timeout, return EINTR once"
@@ -300,9 +301,10 @@ class Tracer:
     def _fault(self, task: Task) -> None:
         # Not at the start: construct takes as long to import as the program takes to run.
         from wxtrace.decoders.siginfo import SIGINFO_SIZE, decode_siginfo
+        from wxtrace.live.registers import registers
 
         info = decode_siginfo(ptrace.siginfo(task.tid, SIGINFO_SIZE))
-        regs = ptrace.registers(task.tid)
+        regs = registers(task.tid)
         line = None
         if info.addr is not None:
             try:

@@ -16,8 +16,9 @@ from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
 from wxtrace.channel import receive
-from wxtrace.live import ptrace
+from wxtrace.live.ptrace import TaskGone
 from wxtrace.live.recorder import Recorder
+from wxtrace.live.registers import registers
 from wxtrace.live.stacksample import take_sample
 from wxtrace.live.task import Task
 from wxtrace.model.facts import Call, StackRead, StackSampled
@@ -80,8 +81,8 @@ class Unwinder:
         if self._channel is None and self._starts >= MOST_STARTS:
             return
         try:
-            sample = take_sample(task.tid, ptrace.registers(task.tid), task.space.maps_file(task.tid))
-        except (OSError, ptrace.TaskGone):
+            sample = take_sample(task.tid, registers(task.tid), task.space.maps_file(task.tid))
+        except (OSError, TaskGone):
             return
         if sample is None:
             return

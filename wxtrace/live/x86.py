@@ -1,15 +1,12 @@
 """What depends on the architecture: x86-64 and i386. Another architecture is another file like this one.
 
-Registers, audit numbers and the i386 calls that pass their arguments in memory.
+Where registers stand, audit numbers and the i386 calls that pass their arguments in memory.
 """
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from typing import Any, Dict, Optional, Tuple
-
-from ptrace.binding.linux_struct import user_regs_struct
 
 from wxtrace.model.abi import AUDIT_ARCH, CALL_NUMBERS, I386, X86_64
 
@@ -17,17 +14,14 @@ __all__ = [
     "ARCH_ABI",
     "AUDIT_ARCH",
     "indirect_call",
-    "injected_call",
     "shmat_result_address",
     "syscall_instruction",
 ]
 
 ARCH_ABI: Dict[int, int] = {arch: abi for abi, arch in enumerate(AUDIT_ARCH)}
 
-ORIG_AX = user_regs_struct.orig_rax.offset
-AX = user_regs_struct.rax.offset
-DI = user_regs_struct.rdi.offset
-BX = user_regs_struct.rbx.offset
+ORIG_AX, AX, DI, BX = 120, 80, 112, 40
+"""Offsets in struct user (arch/x86/include/uapi/asm/ptrace-abi.h)."""
 
 _OLD_MMAP = CALL_NUMBERS[I386]["mmap"]
 _IPC = CALL_NUMBERS[I386]["ipc"]
@@ -63,15 +57,3 @@ def shmat_result_address(number: int, args: Tuple[int, ...]) -> Optional[int]:
 def syscall_instruction(code: bytes) -> Optional[int]:
     """The ABI of the two-byte system-call instruction, or None when these bytes are not one."""
     return {b"\x0f\x05": X86_64, b"\xcd\x80": I386}.get(code)
-
-
-def injected_call(regs: user_regs_struct, abi: int, name_number: int, args: Tuple[int, ...]) -> user_regs_struct:
-    """Registers that run the system-call instruction just executed once more, with another call."""
-    changed = user_regs_struct()
-    ctypes.memmove(ctypes.addressof(changed), ctypes.addressof(regs), ctypes.sizeof(regs))
-    changed.rip = regs.rip - 2
-    changed.rax = name_number
-    names = ("rdi", "rsi", "rdx", "r10", "r8") if abi == X86_64 else ("rbx", "rcx", "rdx", "rsi", "rdi")
-    for name, value in zip(names, args):
-        setattr(changed, name, value)
-    return changed

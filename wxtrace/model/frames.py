@@ -16,7 +16,7 @@ ANONYMOUS = "[anon]"
 """The module of code in memory that no file backs: usually compiled at run time."""
 
 _C_LIBRARIES = ("libc.so", "libc-", "ld-linux", "ld-2.", "ld-musl", "libpthread")
-_WINE = re.compile("/wine/[^/]+-(?:unix|windows)/[^/]+$")
+_WINE = "/wine/[^/]+-(?:unix|windows)/[^/]+$"
 _CALL_RELATIVE, _CALL_INDIRECT, _INDIRECT_KIND = 0xE8, 0xFF, 2
 _INDIRECT_LENGTHS = (2, 3, 4, 6, 7)
 
@@ -39,7 +39,7 @@ def callers(frames: Sequence[Frame]) -> List[Frame]:
     innermost stands for all.
     """
     outside = [frame for frame in frames if not _in_c_library(frame)]
-    wanted = [frame for frame in outside if not _WINE.search(frame.module)] or outside or list(frames)
+    wanted = [frame for frame in outside if not re.search(_WINE, frame.module)] or outside or list(frames)
     return [
         frame
         for frame, before in zip(wanted, [None, *wanted])

@@ -17,7 +17,7 @@ from typing import BinaryIO, List, NamedTuple, Optional
 
 from wxtrace.errors import RecordError
 
-__all__ = ["NewJournal", "create", "journals", "last_journal", "open_journal", "state_folder"]
+__all__ = ["NewJournal", "create", "journals", "last_journal", "make_room", "open_journal", "state_folder"]
 
 KEPT, KEPT_BYTES = 10, 2 << 30
 """Journals of finished runs, and what they may take together; older ones are removed when a new run starts."""
@@ -55,6 +55,16 @@ def create() -> NewJournal:
 
     fd, path = tempfile.mkstemp(suffix=_SUFFIX, prefix="wxtrace-")
     return NewJournal(fd, path, False)
+
+
+def make_room() -> None:
+    """Remove the oldest journals. Not part of `create`, as unlinking large files takes time and the program waits."""
+    place = _place()
+    if place.folder is not None and place.owner is None:
+        try:
+            _prune(place.folder)
+        except OSError:
+            pass
 
 
 def journals() -> List[str]:
@@ -138,7 +148,6 @@ def _create(folder: str, path: str) -> int:
     os.makedirs(folder, mode=0o700, exist_ok=True)
     if not _private(folder, os.geteuid()):
         raise PermissionError(folder)
-    _prune(folder)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
     fd = os.open(path, flags, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
@@ -155,6 +164,7 @@ def _create_as(owner: pwd.struct_passwd, folder: str, path: str) -> int:
             os.setgid(owner.pw_gid)
             os.setuid(owner.pw_uid)
             socket.send_fds(theirs, [b"x"], [_create(folder, path)])
+            _prune(folder)
         finally:
             os._exit(0)
     theirs.close()
@@ -180,7 +190,7 @@ def _private(folder: str, uid: int) -> bool:
 
 
 def _prune(folder: str) -> None:
-    """Remove all but the newest journals; one that a run still writes to is locked, and left alone."""
+    """Remove all but the newest journals. One that a run still writes to is locked, and left alone."""
     names = [name for name in os.listdir(folder) if name.endswith(_SUFFIX)]
     total = 0
     for rank, name in enumerate(sorted(names, key=_age_key, reverse=True)):
@@ -189,7 +199,7 @@ def _prune(folder: str) -> None:
             total += os.lstat(path).st_size
         except OSError:
             continue
-        if rank < KEPT - 1 and total <= KEPT_BYTES:
+        if rank < KEPT and total <= KEPT_BYTES:
             continue
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
