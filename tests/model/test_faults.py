@@ -8,6 +8,7 @@ import pytest
 from stories import ANON_AT, PAGE, RW, RX, STACK, R, Told, cause_of, facts_of, line
 
 from wxtrace.decoders.procmaps import MapLine
+from wxtrace.model.causes.faults import describe_fault
 from wxtrace.model.event import Event
 from wxtrace.model.facts import SignalStop
 
@@ -131,6 +132,12 @@ def test_a_signal_without_memory_behind_it_says_whose_it_is(
     (event,) = told.named("fault")
     assert cause_of(event)[0] == "fault.other"
     assert words in summary(event)
+
+
+@pytest.mark.parametrize(("signo", "name"), [(-1, "SIG-1"), (37, "SIGRTMIN+3")])
+def test_a_signal_without_a_name_is_told_by_its_number(signo: int, name: str) -> None:
+    diagnosis = describe_fault(SignalStop(100, 5, signo, MAPERR, 0, None, 0x400000, STACK), None, None)
+    assert diagnosis.evidence[0].fact.startswith(name + ",")
 
 
 def test_an_address_just_behind_a_mapping() -> None:

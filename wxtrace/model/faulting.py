@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any, Dict
 
 from wxtrace.model.aftermath import refused_behind, refused_just_before
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.fault_place import place_of_fault
-from wxtrace.model.causes.faults import describe_fault
+from wxtrace.model.causes.faults import describe_fault, signal_name
 from wxtrace.model.event import FAILED, FAKED, Event, Touched
 from wxtrace.model.facts import SignalStop
 from wxtrace.model.processes import Pending, TaskState
@@ -54,11 +53,3 @@ def fault_event(cast: Cast, task: TaskState, stop: SignalStop) -> Event:
         refused.related.append(event.n)
         pending.related.append(refused.event.n)
     return event
-
-
-def signal_name(number: int) -> str:
-    """SIGSEGV for 11; SIGRTMIN+3 for 37."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "SIGRTMIN+%d" % (number - 34) if number > 34 else "SIG%d" % number

@@ -92,7 +92,9 @@ class AddressSpace:
         )
 
     def put(self, piece: Piece) -> None:
-        """Add a piece where nothing is mapped."""
+        """Add a piece where nothing is mapped. One that no kernel makes, of a damaged record, is not believed."""
+        if not 0 <= piece.start < piece.end <= 1 << 64:
+            return
         self._insert(piece)
         self._compact()
 

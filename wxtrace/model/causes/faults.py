@@ -12,7 +12,7 @@ from wxtrace.model.event import Diagnosis
 from wxtrace.model.facts import SignalStop
 from wxtrace.model.region import Piece
 
-__all__ = ["FAULT_SIGNALS", "describe_fault"]
+__all__ = ["FAULT_SIGNALS", "describe_fault", "signal_name"]
 
 FAULT_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS})
 _MAPERR, _ACCERR, _PKUERR, _CPERR, _SI_KERNEL = 1, 2, 4, 10, 0x80
@@ -28,6 +28,14 @@ _WHAT = {
     "thread-stack": "a thread stack",
     "dev-zero": "memory mapped from /dev/zero",
 }
+
+
+def signal_name(number: int) -> str:
+    """SIGSEGV for 11; SIGRTMIN+3 for 37."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "SIGRTMIN+%d" % (number - 34) if number > 34 else "SIG%d" % number
 
 
 def _memory(piece: Optional[Piece]) -> str:
@@ -48,7 +56,7 @@ def describe_fault(
     """Why the program stopped here; `refused` is the event whose refusal stands behind it: for this very memory
     (`asked_there`), or right before. `faked`: a filter told the program that the call had worked. `place` is what
     the map knows about the address."""
-    name = signal.Signals(stop.signo).name
+    name = signal_name(stop.signo)
     where = "%#x" % stop.addr if stop.addr is not None else "an unknown address"
     evidence = [
         seen("%s, si_code %d, si_addr %s, instruction pointer %#x" % (name, stop.code, where, stop.ip), "siginfo")
