@@ -93,7 +93,9 @@ class _Writer:
         if event.outcome == REFUSED and event.diagnosis is not None:
             self._causes[event.diagnosis.cause] += 1
         self._count += 1
-        text = ("," if self._count > 1 else "") + "\n" + self._event_text(event, None)
+        plain = event.call is not None and event.diagnosis is None
+        text = _plain_text(event, event.call) if plain else self._event_text(event, None)  # type: ignore[arg-type]
+        text = ("," if self._count > 1 else "") + "\n" + text
         if event.diagnosis is not None:
             position = self._spool.tell()
             self._open[event.n] = (position, len(text), event)
@@ -210,6 +212,49 @@ class _Writer:
             "processes": len(story.processes),
             "verify": {"checked": story.checked, "mismatches": story.mismatches} if verified else None,
         }
+
+
+def _plain_text(event: Event, call: facts.Call) -> str:
+    """What `_event_text` makes of a call without a diagnosis, in half the time: all its words are ours, and plain."""
+    result: Any = event.result
+    if result is not None and event.name in RETURNS_ADDRESS:
+        result = '"%#x"' % result
+    args = [
+        '"%s":%d' % item if type(item[1]) is int else '"%s":"%s"' % item
+        for item in symbolic_args(call.abi, call.number, call.args).items()
+    ]
+    touched = [
+        '{"region":%s,"start":"%#x","end":"%#x","before":%s,"asked":%s,"after":%s,"provenance":%s,"sealed_by":%s}'
+        % (
+            "null" if part.region is None else part.region,
+            part.start,
+            part.end,
+            _word(part.before),
+            _word(part.asked),
+            _word(part.after),
+            _word(part.provenance),
+            "null" if part.sealed_by is None else part.sealed_by,
+        )
+        for part in event.touched
+    ]
+    return (
+        '{"n":%d,"t_ns":%d,"proc":%d,"pid":%d,"tid":%d,"space":%d,"call":"%s","abi":"%s","args":{%s},'
+        '"raw":["%#x","%#x","%#x","%#x","%#x","%#x"],"result":%s,"errno":%s,"outcome":"%s","touched":[%s],'
+        '"diagnosis":null,"stack":null}'
+        % (
+            *(event.n, event.t_ns, event.proc, event.pid, event.tid, event.space),
+            *(event.name, ABI_NAMES[call.abi], ",".join(args)),
+            *call.args,
+            "null" if result is None else result,
+            _word(event.errno),
+            event.outcome,
+            ",".join(touched),
+        )
+    )
+
+
+def _word(text: Optional[str]) -> str:
+    return "null" if text is None else '"%s"' % text
 
 
 def _members(value: Dict[str, Any]) -> str:
