@@ -117,3 +117,16 @@ def test_a_timeline_is_not_exported_again(environment: Environment, tmp_path: Pa
 
     assert (done.returncode, done.stdout) == (125, "")
     assert "is a timeline already" in done.stderr
+
+
+@pytest.mark.trace
+def test_a_cut_record_does_not_say_how_the_program_ended(environment: Environment, tmp_path: Path) -> None:
+    run_wxtrace(environment, "-q", "--", "true")
+    (journal,) = Path(environment["XDG_STATE_HOME"]).glob("wxtrace/*.journal")
+    cut = tmp_path / "cut.journal"
+    whole = journal.read_bytes()
+    cut.write_bytes(whole[: len(whole) * 3 // 4])
+
+    shown = run_wxtrace(environment, "report", cut).stdout
+    assert "not known: the record ends before" in shown
+    assert "in the middle of a frame" in shown

@@ -243,7 +243,7 @@ def _part(part: Touched, region: Optional[Region]) -> str:
 
 def _ending(story: Told) -> str:
     if not story.processes or not story.processes[0].ended:
-        return "still running"
+        return "still running" if story.lost is None else "not known: the record ends before"
     main = story.processes[0]
     if main.let_go:
         return "let go, still running"
