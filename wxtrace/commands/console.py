@@ -19,7 +19,7 @@ from wxtrace.commands.wording import (
     plural,
     result_text,
 )
-from wxtrace.model.event import FAKED, REFUSED, Amendment, CallStack, Diagnosis, Event, Ladder
+from wxtrace.model.event import FAILED, FAKED, PROBE, REFUSED, Amendment, CallStack, Diagnosis, Event, Ladder
 from wxtrace.model.facts import Lost, Mismatch, Note
 from wxtrace.model.story import Shown, Story
 from wxtrace.printable import printable
@@ -155,6 +155,9 @@ class Console:
         result = result_text(event)
         where = self._region_text(event, story)
         mark = "" if event.outcome == "ok" else "  <%s>" % event.outcome
+        # A refused call and a fault have a block of their own.
+        if event.outcome in (FAILED, PROBE) and event.diagnosis is not None and event.name != "fault":
+            mark = "  <%s: %s>" % (event.outcome, event.diagnosis.cause)
         self._line("[%d] %s%s%s%s" % (event.tid, call_text(event), " = " + result if result else "", where, mark))
 
     def _region_text(self, event: Event, story: Story) -> str:
@@ -169,7 +172,7 @@ class Console:
             words.append(printable(piece.region.backing.path, 60))
         if len(event.touched) > 1:
             words.append("+%d" % (len(event.touched) - 1))
-        return "  [%s]" % " ".join(words)
+        return "  [%s]" % " ".join(word for word in words if word)
 
     def _who(self, event: Event, story: Story) -> str:
         process = story.processes[event.proc - 1]
