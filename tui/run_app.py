@@ -37,6 +37,8 @@ _DETAILS_AFTER = 0.03
 _LOCK_EVERY = 1.0
 _NOTICE = 8.0
 _IDLE = 0.5
+_HUNG_UP = 3
+"""Seconds for our own end once the terminal is gone."""
 _HEADER_EVERY = 0.2
 
 
@@ -91,9 +93,22 @@ class RunApp(App[int]):
         self.events.focus()
         self.events.follow = self.live is not None
         if self.live is not None:
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                asyncio.get_running_loop().add_signal_handler(number, self._told_to_end, number)
+            self._loop_of_signals = asyncio.get_running_loop()
+            self._loop_of_signals.add_signal_handler(signal.SIGTERM, self._told_to_end, signal.SIGTERM)
+            signal.signal(signal.SIGHUP, self._hung_up)
         self.call_after_refresh(self._tick)
+
+    def _hung_up(self, number: int, frame: object) -> None:
+        """Our terminal was closed. Textual's writer dies of writing to it, and whoever writes then waits without end.
+
+        At once, not in the loop: SIGCONT comes along with SIGHUP, and makes Textual start another writer.
+        """
+        with open(os.devnull, "r+b", buffering=0) as nowhere:
+            for fd in (0, 1, 2):
+                os.dup2(nowhere.fileno(), fd)
+        # By then the loop may wait for the writer already.
+        signal.alarm(_HUNG_UP)
+        self._loop_of_signals.call_soon_threadsafe(self._told_to_end, number)
 
     def _told_to_end(self, number: int) -> None:
         """Somebody ends us, or closes our terminal: a program that we started is told as well, as ever."""

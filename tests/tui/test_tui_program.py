@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Dict, Iterator
 
 import pytest
-from processes import WXTRACE, run_wxtrace, status_field, until
+from processes import WXTRACE, run_wxtrace, state, status_field, until
 
 from wxtrace.record.store import journals
 
@@ -48,6 +48,11 @@ class Window:
     def close(self) -> None:
         """The window and all that runs in it."""
         self._tmux("kill-server")
+
+    def hang_up(self) -> None:
+        """Another window in place of this one, whose terminal is gone then."""
+        self._tmux("new-window", "-d", "sleep 1000")
+        self._tmux("kill-pane", "-t", ":0")
 
     def type(self, *keys: str) -> None:
         """Keys by tmux's names."""
@@ -213,6 +218,17 @@ def test_a_closed_terminal_ends_the_program_as_ever(
     until(lambda: b'"RunEnded"' in Path(path).read_bytes())
 
     assert "killed by SIGHUP" in run_wxtrace(environment, "report").stdout
+
+
+def test_the_screen_goes_with_its_terminal(window: Window, environment: Dict[str, str]) -> None:
+    window.type("wxtrace tui -- sleep 60", "Enter")
+    window.wait("● live")
+    screen, program = pid_of_program(environment, "wxtrace"), pid_of_program(environment, "sleep")
+    window.type("C-l")
+    window.hang_up()
+
+    until(lambda: state(screen) in ("", "Z"), "the screen is still there")
+    until(lambda: state(program) in ("", "Z"), "the program is still there")
 
 
 def test_a_program_that_cannot_be_started_is_one_sentence(window: Window) -> None:
