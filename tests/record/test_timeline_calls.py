@@ -53,7 +53,7 @@ def told(made: List[facts.Call]) -> Tuple[List[Dict[str, Any]], Dict[int, facts.
 def test_every_call_is_written_with_its_words() -> None:
     events, made = told(calls())
 
-    assert len(events) > 200
+    assert {event["call"] for event in events} >= {"mmap", "mprotect", "mremap", "brk", "prctl", "mseal", "shmat"}
     for event in events:
         call = made[event["t_ns"]]
         assert event["args"] == symbolic_args(call.abi, call.number, call.args)

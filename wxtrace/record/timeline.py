@@ -17,7 +17,7 @@ from wxtrace.errors import RecordError
 from wxtrace.model import facts
 from wxtrace.model.abi import ABI_NAMES
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
-from wxtrace.model.event import REFUSED, Amendment, CallStack, Event
+from wxtrace.model.event import REFUSED, Amendment, CallStack, Event, Touched
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
@@ -93,9 +93,7 @@ class _Writer:
         if event.outcome == REFUSED and event.diagnosis is not None:
             self._causes[event.diagnosis.cause] += 1
         self._count += 1
-        plain = event.call is not None and event.diagnosis is None
-        text = _plain_text(event, event.call) if plain else self._event_text(event, None)  # type: ignore[arg-type]
-        text = ("," if self._count > 1 else "") + "\n" + text
+        text = ("," if self._count > 1 else "") + "\n" + self._event_text(event, None)
         if event.diagnosis is not None:
             position = self._spool.tell()
             self._open[event.n] = (position, len(text), event)
@@ -120,46 +118,31 @@ class _Writer:
     def _event_text(self, event: Event, amendment: Optional[Amendment]) -> str:
         call = event.call
         if call is not None:
-            abi = ABI_NAMES[call.abi]
-            args = symbolic_args(call.abi, call.number, call.args)
-            raw = [hex(value) for value in call.args]
+            abi, args, raw = _word(ABI_NAMES[call.abi]), _args_text(call), _RAW % call.args
         else:
-            args, raw = {key: _argument(value) for key, value in (event.details or {}).items()}, []
-            abi = self._abi_of(event)
+            details = {key: _argument(value) for key, value in (event.details or {}).items()}
+            abi, args, raw = _encode(self._abi_of(event)), _encode(details), "[]"
         result: Any = event.result
         if result is not None and event.name in RETURNS_ADDRESS:
-            result = hex(result)
-        return _encode(
-            {
-                "n": event.n,
-                "t_ns": event.t_ns,
-                "proc": event.proc,
-                "pid": event.pid,
-                "tid": event.tid,
-                "space": event.space,
-                "call": event.name,
-                "abi": abi,
-                "args": args,
-                "raw": raw,
-                "result": result,
-                "errno": event.errno,
-                "outcome": event.outcome,
-                "touched": [
-                    {
-                        "region": part.region,
-                        "start": hex(part.start),
-                        "end": hex(part.end),
-                        "before": part.before,
-                        "asked": part.asked,
-                        "after": part.after,
-                        "provenance": part.provenance,
-                        "sealed_by": part.sealed_by,
-                    }
-                    for part in event.touched
-                ],
-                "diagnosis": _diagnosis(event, amendment),
-                "stack": self._stacks.get(event.n),
-            }
+            result = '"%#x"' % result
+        stack = self._stacks.get(event.n)
+        return _EVENT % (
+            event.n,
+            event.t_ns,
+            event.proc,
+            event.pid,
+            event.tid,
+            event.space,
+            event.name,
+            abi,
+            args,
+            raw,
+            _number(result),
+            _word(event.errno),
+            event.outcome,
+            ",".join([_touched_text(part) for part in event.touched]),
+            "null" if event.diagnosis is None else _encode(_diagnosis(event, amendment)),
+            "null" if stack is None else _encode(stack),
         )
 
     def _abi_of(self, event: Event) -> str:
@@ -214,47 +197,40 @@ class _Writer:
         }
 
 
-def _plain_text(event: Event, call: facts.Call) -> str:
-    """What `_event_text` makes of a call without a diagnosis, in half the time: all its words are ours, and plain."""
-    result: Any = event.result
-    if result is not None and event.name in RETURNS_ADDRESS:
-        result = '"%#x"' % result
-    args = [
-        '"%s":%d' % item if type(item[1]) is int else '"%s":"%s"' % item
-        for item in symbolic_args(call.abi, call.number, call.args).items()
-    ]
-    touched = [
-        '{"region":%s,"start":"%#x","end":"%#x","before":%s,"asked":%s,"after":%s,"provenance":%s,"sealed_by":%s}'
-        % (
-            "null" if part.region is None else part.region,
-            part.start,
-            part.end,
-            _word(part.before),
-            _word(part.asked),
-            _word(part.after),
-            _word(part.provenance),
-            "null" if part.sealed_by is None else part.sealed_by,
-        )
-        for part in event.touched
-    ]
-    return (
-        '{"n":%d,"t_ns":%d,"proc":%d,"pid":%d,"tid":%d,"space":%d,"call":"%s","abi":"%s","args":{%s},'
-        '"raw":["%#x","%#x","%#x","%#x","%#x","%#x"],"result":%s,"errno":%s,"outcome":"%s","touched":[%s],'
-        '"diagnosis":null,"stack":null}'
-        % (
-            *(event.n, event.t_ns, event.proc, event.pid, event.tid, event.space),
-            *(event.name, ABI_NAMES[call.abi], ",".join(args)),
-            *call.args,
-            "null" if result is None else result,
-            _word(event.errno),
-            event.outcome,
-            ",".join(touched),
-        )
+# Every run has many events and few shapes of them: a format takes half of the encoder's time. What is put in as it is
+# is a number or one of our own words; anything else is encoded.
+_EVENT = (
+    '{"n":%d,"t_ns":%d,"proc":%d,"pid":%d,"tid":%d,"space":%d,"call":"%s","abi":%s,"args":%s,"raw":%s,"result":%s,'
+    '"errno":%s,"outcome":"%s","touched":[%s],"diagnosis":%s,"stack":%s}'
+)
+_RAW = '["%#x","%#x","%#x","%#x","%#x","%#x"]'
+_TOUCHED = '{"region":%s,"start":"%#x","end":"%#x","before":%s,"asked":%s,"after":%s,"provenance":%s,"sealed_by":%s}'
+
+
+def _args_text(call: facts.Call) -> str:
+    args = symbolic_args(call.abi, call.number, call.args).items()
+    return "{%s}" % ",".join(['"%s":%d' % item if type(item[1]) is int else '"%s":"%s"' % item for item in args])
+
+
+def _touched_text(part: Touched) -> str:
+    return _TOUCHED % (
+        _number(part.region),
+        part.start,
+        part.end,
+        _word(part.before),
+        _word(part.asked),
+        _word(part.after),
+        _word(part.provenance),
+        _number(part.sealed_by),
     )
 
 
 def _word(text: Optional[str]) -> str:
     return "null" if text is None else '"%s"' % text
+
+
+def _number(value: Any) -> Any:
+    return "null" if value is None else value
 
 
 def _members(value: Dict[str, Any]) -> str:
