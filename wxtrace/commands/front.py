@@ -75,8 +75,9 @@ class Front(TracerLink):
             while not self._finished():
                 self._take_a_turn()
         finally:
-            self._read_the_rest()
-            self._show(self.story.finish())
+            if self.started:
+                self._read_the_rest()
+                self._show(self.story.finish())
         if not self.left:
             self._reap()
         return self.status()
