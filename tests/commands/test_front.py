@@ -59,15 +59,9 @@ class Flood(Console):
         self._journal.flush()
 
 
-class Tracer:
-    """Detaches as soon as it is asked to."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
-        self.say({"is": "started", "pid": 1})
-
-    def say(self, message: object) -> None:
-        self._channel.send(json.dumps(message).encode("ascii"))
+def say(tracer: socket.socket, what: str, **more: int) -> None:
+    """What a tracer says at its end of the channel."""
+    tracer.send(json.dumps({"is": what, **more}).encode("ascii"))
 
 
 def test_ctrl_c_is_noticed_while_more_is_recorded_than_can_be_shown(
@@ -79,14 +73,14 @@ def test_ctrl_c_is_noticed_while_more_is_recorded_than_can_be_shown(
     console = Flood(stream, JournalWriter(fd))
     console.more()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    tracer = Tracer(theirs)
+    say(theirs, "started", pid=1)
     front = Front(ours, 0, str(path), console, attached=True)
     asked = front.ask_to_detach
 
     def answered() -> None:
         asked()
-        tracer.say({"is": "detaching"})
-        tracer.say({"is": "over"})
+        say(theirs, "detaching")
+        say(theirs, "over")
 
     monkeypatch.setattr(front, "ask_to_detach", answered)
     monkeypatch.setattr("wxtrace.commands.front._LAST_LINES", 0.0)
