@@ -8,6 +8,7 @@ from functools import cache
 from typing import List, Optional
 
 from wxtrace.decoders.proctext import parse_status
+from wxtrace.frozen import replace
 from wxtrace.live import ptrace
 from wxtrace.live.procfs import read_proc
 from wxtrace.model.facts import Host
@@ -81,7 +82,6 @@ def read_host() -> Host:
 
 def _with_selinux(host: Host) -> Host:
     # Not on the many machines without it: it is imported only to be asked.
-    from wxtrace.frozen import replace
     from wxtrace.live.selinuxfs import Selinuxfs
 
     selinuxfs = Selinuxfs()

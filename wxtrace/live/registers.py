@@ -23,7 +23,7 @@ sys.modules.setdefault(_loaded.__name__, _loaded)
 from ptrace.binding import func as _func  # noqa: E402
 from ptrace.binding.linux_struct import user_regs_struct  # noqa: E402
 
-__all__ = ["injected_call", "registers", "set_registers", "user_regs_struct"]
+__all__ = ["injected_call", "registers", "set_registers"]
 
 
 def registers(tid: int) -> user_regs_struct:

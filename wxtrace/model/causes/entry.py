@@ -44,7 +44,6 @@ class Need(Enum):
     CAPABILITIES = ("the capabilities of the process", "CapEff in /proc/PID/status")
     SEGMENT = ("owner and mode of the shared memory segment", "/proc/sysvipc/shm")
     BREAK = ("where the heap starts and ends", "/proc/PID/stat, and the last brk call")
-    HOLES = ("the largest gap between its mappings", "/proc/PID/maps")
     CPU = ("what the processor can", "/proc/cpuinfo")
     OPEN_FILES = ("the number of open descriptors", "/proc/PID/fd")
     STOPS = ("which ptrace stops the call made", "the tracer")

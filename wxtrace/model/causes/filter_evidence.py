@@ -33,7 +33,6 @@ __all__ = [
 _KERNEL = "the filter as the kernel keeps it, run over the call"
 _MEMORY = "an illustration: its program as the memory of the process held it, run over the call"
 _TRIED = "an illustration: the call, tried in a child before the start"
-MAX_ERRNO = 4095
 
 
 class Said(NamedTuple):
