@@ -24,7 +24,7 @@ test-programs: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd $(VENV) && bin/mypy --config-file ../pyproject.toml -p wxtrace
+	$(BIN)/mypy -p wxtrace
 
 check: lint test
 
@@ -33,17 +33,15 @@ screenshot: $(VENV)/.dev
 	@$(MAKE) -s -C examples
 	$(BIN)/python docs/screenshot.py
 
-# Installed regularly, not in place: mypy cannot see the mapped wxtrace.decoders of an editable install.
-$(VENV)/.installed: pyproject.toml $(shell find wxtrace decoders tui -name '*.py' -o -name '*.json' -o -name '*.tcss')
+# Installed in place: what runs is what stands here.
+$(VENV)/.installed: pyproject.toml
 	@echo "installing into $(VENV) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@rm -rf build
-	@$(BIN)/pip install -q --disable-pip-version-check --force-reinstall --no-deps .
-	@$(BIN)/pip install -q --disable-pip-version-check .
+	@$(BIN)/pip install -q --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	@$(BIN)/pip install -q --disable-pip-version-check '.[dev]'
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 clean:

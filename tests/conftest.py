@@ -79,12 +79,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-table", action="store_true", help="write docs/programs.md from what the tests measure")
 
 
-@pytest.fixture(autouse=True)
-def _away_from_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the checkout `import wxtrace` would find the package without its decoders, which lie beside it."""
-    monkeypatch.chdir("/")
-
-
 @pytest.fixture(scope="session")
 def examples() -> Path:
     """The folder of the compiled examples."""
