@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 import pytest
 
 from wxtrace.model.causes.catalogue import CAUSES
+from wxtrace.model.enumerations import Errno
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -88,7 +89,7 @@ def check(family: Family, case: Case) -> Event:
     diagnosis = event["diagnosis"]
     answer = family.cases[case.name][1]
     assert (event["errno"], diagnosis["cause"], event["outcome"]) == (case.errno, case.cause, case.outcome)
-    assert (case.errno or "") in CAUSES[case.cause].calls[case.call].split(" ")
+    assert CAUSES[case.cause].promises(case.call, Errno[case.errno or "NONE"])
     if case.errno is not None:
         assert answer == getattr(errnos, case.errno)
     sure = {case.confidence, family.run.sure_at_mmap if case.first else case.confidence}

@@ -11,7 +11,8 @@ from typing import Dict, Iterator, List, Optional
 from wxtrace.commands.arguments import Parser
 from wxtrace.errors import UsageError
 from wxtrace.model.causes.catalogue import CAUSES, family, similar
-from wxtrace.model.causes.entry import Cause
+from wxtrace.model.causes.entry import ANY_CALL, Cause, Gives
+from wxtrace.model.enumerations import Errno
 from wxtrace.printable import printable
 
 __all__ = ["explained", "listed", "markdown", "run"]
@@ -126,12 +127,17 @@ def _sentences(cause: Cause) -> List[str]:
 
 
 def _calls_text(cause: Cause) -> str:
-    if "any" in cause.calls:
-        return "any call; %s" % ("any errno" if cause.calls["any"] == "any" else cause.calls["any"])
+    if ANY_CALL in cause.calls:
+        return "any call; %s" % _gives_text(cause.calls[ANY_CALL])
     by_errno: Dict[str, List[str]] = {}
-    for call, errnos in cause.calls.items():
-        by_errno.setdefault(", ".join(errnos.split()) or "no errno", []).append(call)
+    for call, gives in cause.calls.items():
+        by_errno.setdefault(_gives_text(gives), []).append(call)
     return "; ".join("%s from %s" % (errnos, ", ".join(calls)) for errnos, calls in by_errno.items())
+
+
+def _gives_text(gives: Gives) -> str:
+    names = [given.name if isinstance(given, Errno) else given for given in gives]
+    return ", ".join("no errno" if name == "NONE" else name for name in names) or "any errno"
 
 
 def _example_text(example: str) -> str:

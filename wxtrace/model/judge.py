@@ -17,6 +17,7 @@ from wxtrace.model.failing import apply_failure, seal_in_part
 from wxtrace.model.outcome import outcome_of_failure
 from wxtrace.model.processes import Pending, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
+from wxtrace.model.syscalls.request import typed_request
 
 __all__ = ["Judge"]
 
@@ -59,11 +60,8 @@ class Judge:
     ) -> Refusal:
         host = self.cast.run.host if self.cast.run is not None else facts.Host("", "", 4096)
         return Refusal(
-            request,
-            errno,
-            call.result or 0,
+            typed_request(call_name(call.abi, call.number), call.args),
             call.decided,
-            call.number,
             host,
             self.probes.pop(call.tid, facts.Probe(call.tid)),
             touched,
@@ -74,6 +72,10 @@ class Judge:
             call,
             task.state.mdwe_who,
             task.seen_filters,
+            request,
+            errno,
+            call.result or 0,
+            call.number,
         )
 
     def failed(self, task: TaskState, call: facts.Call, request: Request) -> Event:
@@ -112,7 +114,7 @@ class Judge:
         from wxtrace.model.causes.earlier import with_earlier
         from wxtrace.model.causes.loader import with_loader
 
-        kind = (refusal.request.name, refusal.errno, refusal.request.prot)
+        kind = (refusal.request.name, refusal.errno, refusal.old.prot)
         known = task.process.diagnosed.get(kind)
         if refusal.probe.short and known is not None:
             diagnosis, related = known

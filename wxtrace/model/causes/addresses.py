@@ -33,7 +33,7 @@ def _place(line: MapLine) -> str:
 
 def unmapped(refusal: Refusal) -> Optional[Finding]:
     """A hole in the range: ENOMEM (EFAULT from mremap)."""
-    request = refusal.request
+    request = refusal.old
     if refusal.errno != _ERRNOS.get(request.name, "ENOMEM") or request.name not in _RANGE_CALLS:
         return None
     if not refusal.probe.vmas_complete:
@@ -62,7 +62,7 @@ def _came_to(refusal: Refusal, hole: int) -> bool:
 
 def across_mappings(refusal: Refusal) -> Optional[Finding]:
     """mremap that grows, from a range of several mappings or one that may not grow (mm/mremap.c:check_prep_vma)."""
-    request, parts = refusal.request, refusal.parts()
+    request, parts = refusal.old, refusal.parts()
     if request.name != "mremap" or refusal.errno != "EFAULT" or not parts:
         return None
     first = parts[0].vma
@@ -105,7 +105,7 @@ def occupied(refusal: Refusal) -> Optional[Finding]:
 def below_minimum(refusal: Refusal) -> Optional[Finding]:
     """A fixed address below vm.mmap_min_addr without CAP_SYS_RAWIO (security/commoncap.c:cap_mmap_addr)."""
     minimum = number_of(refusal.probe.sysctl.get("vm.mmap_min_addr"))
-    request = refusal.request
+    request = refusal.old
     if refusal.errno != "EPERM" or minimum is None or request.name not in ("mmap", "mremap", "shmat"):
         return None
     address = request.new_addr if request.name == "mremap" else request.addr
@@ -126,7 +126,7 @@ def below_minimum(refusal: Refusal) -> Optional[Finding]:
 
 def no_room(refusal: Refusal) -> Optional[Finding]:
     """ENOMEM because the address space of a program ends before the range does."""
-    request = refusal.request
+    request = refusal.old
     if refusal.errno != "ENOMEM" or request.name not in ("mmap", "mremap"):
         return None
     length = request.new_length if request.name == "mremap" else request.length
@@ -140,7 +140,7 @@ def no_room(refusal: Refusal) -> Optional[Finding]:
 
 def no_gap(refusal: Refusal) -> Optional[Finding]:
     """ENOMEM because no gap between the mappings is large enough."""
-    request, page = refusal.request, refusal.host.page_size
+    request, page = refusal.old, refusal.host.page_size
     if refusal.errno != "ENOMEM" or request.name not in ("mmap", "mremap"):
         return None
     length, flags = request.length, request.flags if request.name == "mmap" else 0
@@ -158,7 +158,7 @@ def no_gap(refusal: Refusal) -> Optional[Finding]:
 
 def cannot_stay(refusal: Refusal) -> Optional[Finding]:
     """mremap that may not move and has no room behind it (mm/mremap.c:expand_vma)."""
-    request, page = refusal.request, refusal.host.page_size
+    request, page = refusal.old, refusal.host.page_size
     if request.name != "mremap" or refusal.errno != "ENOMEM" or request.flags & f.MREMAP_MAYMOVE:
         return None
     if request.new_length <= request.length:
@@ -175,7 +175,7 @@ def cannot_stay(refusal: Refusal) -> Optional[Finding]:
 def brk_below_start(refusal: Refusal) -> Optional[Finding]:
     """brk below its start: a question rather than a request."""
     start = refusal.probe.start_brk
-    if refusal.request.name != "brk" or not start or refusal.request.addr >= start:
+    if refusal.request.name != "brk" or not start or refusal.old.addr >= start:
         return None
     fact = seen("start_brk is %#x" % start, "/proc/PID/stat")
     return found(refusal, "argument.pointer", fact, case="brk", start=hex(start))
@@ -190,8 +190,8 @@ def brk_collision(refusal: Refusal) -> Optional[Finding]:
         return None
     # Memory that grows down keeps a gap of 256 pages below it (mm/mmap.c:stack_guard_gap).
     gap = refusal.host.page_size * (257 if above.has("gd") else 1)
-    if above.line.start > refusal.request.addr + gap:
+    if above.line.start > refusal.old.addr + gap:
         return None
     fact = seen("the next mapping starts at %#x" % above.line.start, "/proc/PID/smaps")
     other = above.line.path or "another mapping"
-    return found(refusal, "address.brk-collision", fact, wanted=hex(refusal.request.addr), other=other)
+    return found(refusal, "address.brk-collision", fact, wanted=hex(refusal.old.addr), other=other)

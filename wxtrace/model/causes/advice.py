@@ -31,12 +31,12 @@ _SINCE = {
 
 
 def _name(refusal: Refusal) -> str:
-    return f.named_value(refusal.request.flags, f.ADVICE)
+    return f.named_value(refusal.old.flags, f.ADVICE)
 
 
 def advice_arguments(refusal: Refusal) -> Optional[Finding]:
     """EINVAL before any mapping is looked at: an unknown advice, an unaligned address, a length that wraps."""
-    request, page = refusal.request, refusal.host.page_size
+    request, page = refusal.old, refusal.host.page_size
     if refusal.errno != "EINVAL" or request.name != "madvise":
         return None
     if request.flags not in f.ADVICE:
@@ -67,7 +67,7 @@ def advice_for_memory(refusal: Refusal) -> Optional[Finding]:
     fact = seen("advice is %s" % _name(refusal), _ARGUMENTS)
     if refusal.errno == "EFAULT":
         return found(refusal, "argument.advice", fact, case="guarded", certain=False)
-    if refusal.errno == "EPERM" and refusal.request.flags in _POISONING:
+    if refusal.errno == "EPERM" and refusal.old.flags in _POISONING:
         return found(refusal, "argument.advice", fact, case="privileged", advice=_name(refusal))
     if refusal.errno == "EPERM":
         return None
@@ -76,7 +76,7 @@ def advice_for_memory(refusal: Refusal) -> Optional[Finding]:
 
 def _obstacle(refusal: Refusal, part: Part) -> Tuple[str, str]:
     """Case of the table and what stands in the way; empty where this mapping takes the advice."""
-    advice, errno, vma = refusal.request.flags, refusal.errno, part.vma
+    advice, errno, vma = refusal.old.flags, refusal.errno, part.vma
     anonymous = not vma.line.inode
     if advice == _REMOVE and errno == "EINVAL":
         if vma.has("lo"):

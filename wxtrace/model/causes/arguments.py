@@ -41,7 +41,7 @@ def _length(refusal: Refusal, case: str = "") -> Finding:
     return found(
         refusal,
         "argument.length",
-        seen("the length is %s" % (hex(refusal.request.length) if refusal.request.length else "0"), _ARGUMENTS),
+        seen("the length is %s" % (hex(refusal.old.length) if refusal.old.length else "0"), _ARGUMENTS),
         case=case,
         limit=hex(refusal.task_size),
     )
@@ -53,7 +53,7 @@ def _ends_beyond(refusal: Refusal, start: int, length: int) -> bool:
 
 def huge_range(refusal: Refusal) -> Optional[Finding]:
     """A length that wraps around, or rounds to nothing: ENOMEM before anything is looked up."""
-    request, page = refusal.request, refusal.host.page_size
+    request, page = refusal.old, refusal.host.page_size
     if refusal.errno != "ENOMEM" or request.name not in _WRAPPING:
         return None
     rounded = (request.length + page - 1) // page * page
@@ -66,21 +66,21 @@ def offset_alignment(refusal: Refusal) -> Optional[Finding]:
     """The first thing mmap looks at, before the descriptor (arch/x86/kernel/sys_x86_64.c:SYSCALL_DEFINE6(mmap))."""
     if refusal.errno != "EINVAL":
         return None
-    return _alignment(refusal, "the file offset", refusal.request.offset)
+    return _alignment(refusal, "the file offset", refusal.old.offset)
 
 
 def mmap_arguments(refusal: Refusal) -> Optional[Finding]:
     """EINVAL and EOPNOTSUPP of mmap, behind those of the offset, the descriptor and huge pages."""
-    flags = refusal.request.flags
+    flags = refusal.old.flags
     kind, has_file = flags & f.MAP_TYPE, not flags & f.MAP_ANONYMOUS
     if refusal.errno == "EOPNOTSUPP" and kind == f.MAP_SHARED_VALIDATE and has_file and not flags & f.MAP_SYNC:
         return _flags(refusal, "validate", f.named_bits(flags & ~f.MAP_TYPE, f.MAP))
     if refusal.errno != "EINVAL":
         return None
-    if refusal.request.length == 0:
+    if refusal.old.length == 0:
         return _length(refusal)
     if flags & (f.MAP_FIXED | f.MAP_FIXED_NOREPLACE):
-        unaligned = _alignment(refusal, "the address", refusal.request.addr)
+        unaligned = _alignment(refusal, "the address", refusal.old.addr)
         if unaligned is not None:
             return unaligned
     if kind not in f.MAP_TYPES or (kind == f.MAP_DROPPABLE and (has_file or refusal.kernel < (6, 11))):
@@ -96,17 +96,17 @@ def mprotect_arguments(refusal: Refusal) -> Optional[Finding]:
     """EINVAL of mprotect and pkey_mprotect before any mapping is changed."""
     if refusal.errno != "EINVAL":
         return None
-    prot = refusal.request.prot or 0
+    prot = refusal.old.prot or 0
     if prot & f.GROWSDOWN and prot & f.GROWSUP:
         return found(refusal, "argument.growsdown", seen("both bits are set", _ARGUMENTS), case="both")
-    unaligned = _alignment(refusal, "the address", refusal.request.addr)
+    unaligned = _alignment(refusal, "the address", refusal.old.addr)
     if unaligned is not None:
         return unaligned
     if prot & ~_KNOWN_PROT:
         return found(refusal, "argument.prot", seen("prot is %#x" % prot, _ARGUMENTS))
     first = next(iter(refusal.parts()), None)
     if prot & (f.GROWSDOWN | f.GROWSUP) and (first is None or not first.vma.has("gd")):
-        fact = seen("the mapping at %#x does not grow down" % refusal.request.addr, _ARGUMENTS)
+        fact = seen("the mapping at %#x does not grow down" % refusal.old.addr, _ARGUMENTS)
         return found(refusal, "argument.growsdown", fact)
     return None
 
@@ -115,7 +115,7 @@ def munmap_arguments(refusal: Refusal) -> Optional[Finding]:
     """EINVAL of munmap before any mapping is looked at (mm/vma.c:do_vmi_munmap)."""
     if refusal.errno != "EINVAL":
         return None
-    request = refusal.request
+    request = refusal.old
     unaligned = _alignment(refusal, "the address", request.addr)
     if unaligned is not None:
         return unaligned
@@ -128,7 +128,7 @@ def mremap_arguments(refusal: Refusal) -> Optional[Finding]:
     """EINVAL of mremap from its arguments alone (mm/mremap.c:check_mremap_params)."""
     if refusal.errno != "EINVAL":
         return None
-    request = refusal.request
+    request = refusal.old
     flags, known = request.flags, f.MREMAP_FIXED | f.MREMAP_MAYMOVE | f.MREMAP_DONTUNMAP
     moving = flags & (f.MREMAP_FIXED | f.MREMAP_DONTUNMAP)
     if flags & ~known or (moving and not flags & f.MREMAP_MAYMOVE):
@@ -182,7 +182,7 @@ def mseal_arguments(refusal: Refusal) -> Optional[Finding]:
     """EINVAL of mseal (mm/mseal.c:do_mseal); an empty range is granted, a hole is ENOMEM."""
     if refusal.errno != "EINVAL":
         return None
-    request = refusal.request
+    request = refusal.old
     if request.flags:
         return _flags(refusal, "mseal", "%#x" % request.flags)
     unaligned = _alignment(refusal, "the address", request.addr)

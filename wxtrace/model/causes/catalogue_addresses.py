@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.enumerations import Errno
 
 __all__ = ["ADDRESSES"]
 
@@ -14,12 +15,12 @@ ADDRESSES = (
         "kernel",
         "Nothing is mapped in a part of the range.",
         {
-            "mprotect": "ENOMEM",
-            "pkey_mprotect": "ENOMEM",
-            "madvise": "ENOMEM",
-            "mseal": "ENOMEM",
-            "mremap": "EFAULT",
-            "remap_file_pages": "EINVAL",
+            "mprotect": (Errno.ENOMEM,),
+            "pkey_mprotect": (Errno.ENOMEM,),
+            "madvise": (Errno.ENOMEM,),
+            "mseal": (Errno.ENOMEM,),
+            "mremap": (Errno.EFAULT,),
+            "remap_file_pages": (Errno.EINVAL,),
         },
         _SMAPS,
         "nothing is mapped at {hole}, inside the range of the call",
@@ -36,7 +37,7 @@ ADDRESSES = (
         "address.occupied",
         "kernel",
         "Something is mapped where the new mapping was to be, and it must not be replaced (MAP_FIXED_NOREPLACE).",
-        {"mmap": "EEXIST", "map_shadow_stack": "EEXIST", "shmat": "EINVAL"},
+        {"mmap": (Errno.EEXIST,), "map_shadow_stack": (Errno.EEXIST,), "shmat": (Errno.EINVAL,)},
         _SMAPS,
         "MAP_FIXED_NOREPLACE found the range taken by {other}",
         (developer("Choose another address, or let the kernel choose."),),
@@ -53,7 +54,7 @@ ADDRESSES = (
         "address.below-minimum",
         "kernel",
         "The address lies below vm.mmap_min_addr, which is kept free to catch null pointers.",
-        {"mmap": "EPERM", "mremap": "EPERM", "shmat": "EPERM"},
+        {"mmap": (Errno.EPERM,), "mremap": (Errno.EPERM,), "shmat": (Errno.EPERM,)},
         (Need.ANSWERED, Need.ARGUMENTS, Need.SYSCTL, Need.CAPABILITIES),
         "addresses below vm.mmap_min_addr ({minimum}) are kept free to catch null pointers",
         (developer("Use a higher address."),),
@@ -64,7 +65,7 @@ ADDRESSES = (
         "address.no-room",
         "kernel",
         "The address space has no gap of this size, or ends before the range does.",
-        {"mmap": "ENOMEM", "mremap": "ENOMEM EINVAL", "shmat": "ENOMEM"},
+        {"mmap": (Errno.ENOMEM,), "mremap": (Errno.ENOMEM, Errno.EINVAL), "shmat": (Errno.ENOMEM,)},
         (Need.ANSWERED, Need.ARGUMENTS),
         "the address space of a program has no room for this range: {asked} asked, of at most {size}",
         (developer("Ask for less, or let the kernel choose the address."),),
@@ -87,12 +88,12 @@ ADDRESSES = (
         "The mapping belongs to the kernel or a driver (vdso, vvar, a device) and cannot be cut, grown or given this "
         "protection.",
         {
-            "mprotect": "EACCES EINVAL ENOMEM",
-            "pkey_mprotect": "EACCES EINVAL ENOMEM",
-            "munmap": "EINVAL",
-            "mremap": "EFAULT EINVAL",
-            "madvise": "EINVAL ENOMEM",
-            "mseal": "ENOMEM",
+            "mprotect": (Errno.EACCES, Errno.EINVAL, Errno.ENOMEM),
+            "pkey_mprotect": (Errno.EACCES, Errno.EINVAL, Errno.ENOMEM),
+            "munmap": (Errno.EINVAL,),
+            "mremap": (Errno.EFAULT, Errno.EINVAL),
+            "madvise": (Errno.EINVAL, Errno.ENOMEM),
+            "mseal": (Errno.ENOMEM,),
         },
         (Need.ANSWERED, Need.VM_FLAGS),
         "the kernel's own mapping {path} cannot be given this protection",
@@ -115,7 +116,7 @@ ADDRESSES = (
         "address.brk-collision",
         "kernel",
         "The heap cannot grow: another mapping lies right above it.",
-        {"brk": ""},
+        {"brk": (Errno.NONE,)},
         (Need.ANSWERED, Need.MAPPINGS, Need.BREAK),
         "the heap cannot grow to {wanted}: {other} is in the way",
         (developer("Map memory instead of growing the heap; malloc does so by itself."),),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Dict, Mapping, Optional, Tuple
 
-from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.entry import Case, Cause, Gives, Need, developer
+from wxtrace.model.enumerations import Errno
 from wxtrace.model.event import Fix
 
 __all__ = ["ARGUMENTS"]
@@ -13,7 +14,7 @@ __all__ = ["ARGUMENTS"]
 def _argument(
     id: str,
     when: str,
-    calls: Mapping[str, str],
+    calls: Mapping[str, Gives],
     sentence: str,
     fix: str,
     source: str,
@@ -28,19 +29,25 @@ def _fix(text: str) -> Tuple[Fix, ...]:
     return (developer(text),) if text else ()
 
 
-_RANGES = {"mprotect": "EINVAL", "pkey_mprotect": "EINVAL", "munmap": "EINVAL", "mremap": "EINVAL", "mseal": "EINVAL"}
+_RANGES = {
+    "mprotect": (Errno.EINVAL,),
+    "pkey_mprotect": (Errno.EINVAL,),
+    "munmap": (Errno.EINVAL,),
+    "mremap": (Errno.EINVAL,),
+    "mseal": (Errno.EINVAL,),
+}
 
 ARGUMENTS = (
     _argument(
         "argument.alignment",
         "An address or a file offset is not a multiple of the page size.",
         {
-            "mmap": "EINVAL",
+            "mmap": (Errno.EINVAL,),
             **_RANGES,
-            "madvise": "EINVAL",
-            "shmat": "EINVAL",
-            "shmdt": "EINVAL",
-            "map_shadow_stack": "EINVAL",
+            "madvise": (Errno.EINVAL,),
+            "shmat": (Errno.EINVAL,),
+            "shmdt": (Errno.EINVAL,),
+            "map_shadow_stack": (Errno.EINVAL,),
         },
         "{what} is not a multiple of the page size",
         "Round down to a multiple of sysconf(_SC_PAGE_SIZE).",
@@ -56,17 +63,17 @@ ARGUMENTS = (
         "argument.length",
         "The length is zero, or wraps around the end of the address space, or reaches over the end of a mapping.",
         {
-            "mmap": "EINVAL ENOMEM",
-            "mprotect": "ENOMEM",
-            "pkey_mprotect": "ENOMEM",
-            "munmap": "EINVAL",
-            "mremap": "EINVAL EFAULT",
-            "mseal": "EINVAL",
-            "madvise": "EINVAL ENOMEM",
-            "remap_file_pages": "EINVAL",
-            "process_madvise": "EINVAL",
-            "map_shadow_stack": "EOVERFLOW",
-            "shmat": "ENOMEM",
+            "mmap": (Errno.EINVAL, Errno.ENOMEM),
+            "mprotect": (Errno.ENOMEM,),
+            "pkey_mprotect": (Errno.ENOMEM,),
+            "munmap": (Errno.EINVAL,),
+            "mremap": (Errno.EINVAL, Errno.EFAULT),
+            "mseal": (Errno.EINVAL,),
+            "madvise": (Errno.EINVAL, Errno.ENOMEM),
+            "remap_file_pages": (Errno.EINVAL,),
+            "process_madvise": (Errno.EINVAL,),
+            "map_shadow_stack": (Errno.EOVERFLOW,),
+            "shmat": (Errno.ENOMEM,),
         },
         "{call} of zero bytes",
         "Do not make the call for nothing.",
@@ -100,18 +107,18 @@ ARGUMENTS = (
         "argument.flags",
         "Flags that the call does not know, or that do not go together.",
         {
-            "mmap": "EINVAL EOPNOTSUPP",
-            "mremap": "EINVAL",
-            "mseal": "EINVAL",
-            "shmat": "EINVAL",
-            "pkey_alloc": "EINVAL",
-            "memfd_secret": "EINVAL",
-            "map_shadow_stack": "EINVAL",
-            "process_madvise": "EINVAL",
-            "prctl": "EINVAL EPERM",
-            "seccomp": "EINVAL",
-            "arch_prctl": "EINVAL",
-            "remap_file_pages": "EINVAL",
+            "mmap": (Errno.EINVAL, Errno.EOPNOTSUPP),
+            "mremap": (Errno.EINVAL,),
+            "mseal": (Errno.EINVAL,),
+            "shmat": (Errno.EINVAL,),
+            "pkey_alloc": (Errno.EINVAL,),
+            "memfd_secret": (Errno.EINVAL,),
+            "map_shadow_stack": (Errno.EINVAL,),
+            "process_madvise": (Errno.EINVAL,),
+            "prctl": (Errno.EINVAL, Errno.EPERM),
+            "seccomp": (Errno.EINVAL,),
+            "arch_prctl": (Errno.EINVAL,),
+            "remap_file_pages": (Errno.EINVAL,),
         },
         "{call} does not know these flags",
         "Drop the flags that this kernel does not know.",
@@ -163,7 +170,7 @@ ARGUMENTS = (
     _argument(
         "argument.prot",
         "The protection has bits that the call does not know (mmap ignores them, mprotect does not).",
-        {"mprotect": "EINVAL", "pkey_mprotect": "EINVAL", "remap_file_pages": "EINVAL"},
+        {"mprotect": (Errno.EINVAL,), "pkey_mprotect": (Errno.EINVAL,), "remap_file_pages": (Errno.EINVAL,)},
         "the protection has bits that mprotect does not know",
         "Pass PROT_READ, PROT_WRITE and PROT_EXEC only; mmap ignores unknown bits, mprotect does not.",
         "mm/mprotect.c:do_mprotect_pkey, arch_validate_prot",
@@ -177,7 +184,7 @@ ARGUMENTS = (
     _argument(
         "argument.growsdown",
         "PROT_GROWSDOWN or PROT_GROWSUP where memory does not grow that way.",
-        {"mprotect": "EINVAL", "pkey_mprotect": "EINVAL"},
+        {"mprotect": (Errno.EINVAL,), "pkey_mprotect": (Errno.EINVAL,)},
         "PROT_GROWSDOWN is only for memory that grows, such as the main stack",
         "Drop PROT_GROWSDOWN for ordinary memory.",
         "mm/mprotect.c:do_mprotect_pkey",
@@ -187,8 +194,18 @@ ARGUMENTS = (
         "argument.advice",
         "The advice is not known to this kernel, or cannot be taken for this kind of memory.",
         {
-            "madvise": "EINVAL EACCES EPERM EBUSY EAGAIN EFAULT EBADF ENOMEM EIO",
-            "process_madvise": "EINVAL EPERM EBADF ESRCH",
+            "madvise": (
+                Errno.EINVAL,
+                Errno.EACCES,
+                Errno.EPERM,
+                Errno.EBUSY,
+                Errno.EAGAIN,
+                Errno.EFAULT,
+                Errno.EBADF,
+                Errno.ENOMEM,
+                Errno.EIO,
+            ),
+            "process_madvise": (Errno.EINVAL, Errno.EPERM, Errno.EBADF, Errno.ESRCH),
         },
         "madvise does not know this advice",
         "Treat EINVAL as “not supported by this kernel”.",
@@ -228,17 +245,17 @@ ARGUMENTS = (
         "argument.pointer",
         "A pointer argument leads to memory that is not there, or the break was asked below the start of the heap.",
         {
-            "memfd_create": "EFAULT",
-            "prctl": "EFAULT",
-            "arch_prctl": "EFAULT EPERM",
-            "seccomp": "EFAULT",
-            "io_setup": "EFAULT EINVAL",
-            "process_madvise": "EFAULT",
-            "clone3": "EFAULT",
-            "ptrace": "EFAULT",
-            "mmap": "EFAULT",
-            "io_destroy": "EINVAL",
-            "brk": "",
+            "memfd_create": (Errno.EFAULT,),
+            "prctl": (Errno.EFAULT,),
+            "arch_prctl": (Errno.EFAULT, Errno.EPERM),
+            "seccomp": (Errno.EFAULT,),
+            "io_setup": (Errno.EFAULT, Errno.EINVAL),
+            "process_madvise": (Errno.EFAULT,),
+            "clone3": (Errno.EFAULT,),
+            "ptrace": (Errno.EFAULT,),
+            "mmap": (Errno.EFAULT,),
+            "io_destroy": (Errno.EINVAL,),
+            "brk": (Errno.NONE,),
         },
         "{call} was given an address that cannot be read or written",
         "Check the pointers of the call.",
@@ -261,7 +278,7 @@ ARGUMENTS = (
     _argument(
         "argument.shm",
         "No such shared memory segment, or its owner does not allow this access.",
-        {"shmat": "EINVAL EIDRM EACCES", "shmdt": "EINVAL"},
+        {"shmat": (Errno.EINVAL, Errno.EIDRM, Errno.EACCES), "shmdt": (Errno.EINVAL,)},
         "no such shared memory segment",
         "Check the id that shmget returned.",
         "ipc/shm.c:do_shmat, ksys_shmdt",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.entry import ANY_CALL, ANY_ERRNO, Case, Cause, Need, admin, developer
+from wxtrace.model.enumerations import Errno
 
 __all__ = ["FILTERS"]
 
@@ -61,7 +62,7 @@ FILTERS = (
         "seccomp filter",
         "A seccomp filter (rules on system calls that a process or its parent installed) answered in the kernel's "
         "place.",
-        {"any": "any"},
+        {ANY_CALL: ANY_ERRNO},
         (Need.STOPS,),
         "a seccomp filter answered {errno} before the kernel looked at the call",
         _FIXES[""],
@@ -80,7 +81,7 @@ FILTERS = (
         "seccomp.trap",
         "seccomp filter",
         "A seccomp filter sent SIGSYS instead of letting the call in; sandboxes answer it with a handler of their own.",
-        {"any": "SIGSYS"},
+        {ANY_CALL: ("SIGSYS",)},
         (Need.STOPS, Need.SIGINFO),
         "a seccomp filter sent SIGSYS instead of letting the call in",
         _FIXES[""],
@@ -92,7 +93,7 @@ FILTERS = (
         "seccomp.kill",
         "seccomp filter",
         "A seccomp filter killed the thread or the process for this call.",
-        {"any": "SIGSYS"},
+        {ANY_CALL: ("SIGSYS",)},
         (Need.STOPS,),
         "a seccomp filter killed the program for this call",
         _FIXES[""],
@@ -104,7 +105,7 @@ FILTERS = (
         "seccomp.user-notif",
         "seccomp filter",
         "A seccomp filter handed the call to another process (a container manager, a sandbox), and that one answered.",
-        {"any": "any"},
+        {ANY_CALL: ANY_ERRNO},
         (Need.STOPS,),
         "a seccomp filter handed the call to {listener}, which answered {answer}",
         (admin("Ask whoever runs the program that listens, the container manager or sandbox, to allow the call."),),
@@ -121,7 +122,7 @@ FILTERS = (
         "tracer.interference",
         "wxtrace",
         "The call fails only because the program is being traced: a task has one tracer, and strict mode no filter.",
-        {"ptrace": "EPERM", "prctl": "EINVAL", "seccomp": "EINVAL"},
+        {"ptrace": (Errno.EPERM,), "prctl": (Errno.EINVAL,), "seccomp": (Errno.EINVAL,)},
         (Need.HELD,),
         "it wanted {wanted}, and a task can have one tracer only: wxtrace is in the way, not the system",
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.enumerations import Errno
 
 __all__ = ["LIMITS"]
 
@@ -13,7 +14,13 @@ LIMITS = (
         "limit.address-space",
         "kernel",
         "The address space would become larger than RLIMIT_AS (ulimit -v); reserved memory counts as well.",
-        {"mmap": "ENOMEM", "mremap": "ENOMEM", "shmat": "ENOMEM", "io_setup": "ENOMEM", "brk": ""},
+        {
+            "mmap": (Errno.ENOMEM,),
+            "mremap": (Errno.ENOMEM,),
+            "shmat": (Errno.ENOMEM,),
+            "io_setup": (Errno.ENOMEM,),
+            "brk": (Errno.NONE,),
+        },
         _NUMBERS,
         "the process may map {limit} (RLIMIT_AS): {used} are mapped, and {more} more were asked",
         (
@@ -28,11 +35,11 @@ LIMITS = (
         "kernel",
         "Private writable memory would exceed RLIMIT_DATA (ulimit -d); making memory writable counts as well.",
         {
-            "mmap": "ENOMEM",
-            "mprotect": "ENOMEM",
-            "pkey_mprotect": "ENOMEM",
-            "mremap": "ENOMEM",
-            "brk": "",
+            "mmap": (Errno.ENOMEM,),
+            "mprotect": (Errno.ENOMEM,),
+            "pkey_mprotect": (Errno.ENOMEM,),
+            "mremap": (Errno.ENOMEM,),
+            "brk": (Errno.NONE,),
         },
         _NUMBERS,
         "the process may have {limit} of private writable memory (RLIMIT_DATA): it has {used}, and wants {more} more",
@@ -47,7 +54,13 @@ LIMITS = (
         "limit.memlock",
         "kernel",
         "Memory is to be locked in RAM (MAP_LOCKED, mlockall, memfd_secret) beyond RLIMIT_MEMLOCK (ulimit -l).",
-        {"mmap": "EAGAIN EPERM", "mremap": "EAGAIN", "shmat": "EAGAIN", "io_setup": "EAGAIN", "brk": ""},
+        {
+            "mmap": (Errno.EAGAIN, Errno.EPERM),
+            "mremap": (Errno.EAGAIN,),
+            "shmat": (Errno.EAGAIN,),
+            "io_setup": (Errno.EAGAIN,),
+            "brk": (Errno.NONE,),
+        },
         _NUMBERS,
         "the process may lock {limit} in RAM (RLIMIT_MEMLOCK): {used} are locked, and {more} more were asked",
         (
@@ -64,16 +77,16 @@ LIMITS = (
         "kernel",
         "The process has as many mappings as vm.max_map_count allows; cutting one in two also needs another.",
         {
-            "mmap": "ENOMEM",
-            "mprotect": "ENOMEM",
-            "pkey_mprotect": "ENOMEM",
-            "munmap": "ENOMEM",
-            "mremap": "ENOMEM",
-            "mseal": "ENOMEM",
-            "shmat": "ENOMEM",
-            "remap_file_pages": "ENOMEM",
-            "madvise": "EAGAIN ENOMEM",
-            "brk": "",
+            "mmap": (Errno.ENOMEM,),
+            "mprotect": (Errno.ENOMEM,),
+            "pkey_mprotect": (Errno.ENOMEM,),
+            "munmap": (Errno.ENOMEM,),
+            "mremap": (Errno.ENOMEM,),
+            "mseal": (Errno.ENOMEM,),
+            "shmat": (Errno.ENOMEM,),
+            "remap_file_pages": (Errno.ENOMEM,),
+            "madvise": (Errno.EAGAIN, Errno.ENOMEM),
+            "brk": (Errno.NONE,),
         },
         (Need.ANSWERED, Need.MAP_COUNT, Need.SYSCTL),
         "the process has as many mappings as vm.max_map_count ({limit}) allows, and this call {verb}",
@@ -89,15 +102,15 @@ LIMITS = (
         "kernel",
         "The kernel does not promise this much memory (vm.overcommit_memory).",
         {
-            "mmap": "ENOMEM",
-            "mprotect": "ENOMEM",
-            "pkey_mprotect": "ENOMEM",
-            "mremap": "ENOMEM",
-            "shmat": "ENOMEM",
-            "fork": "ENOMEM",
-            "clone": "ENOMEM",
-            "clone3": "ENOMEM",
-            "brk": "",
+            "mmap": (Errno.ENOMEM,),
+            "mprotect": (Errno.ENOMEM,),
+            "pkey_mprotect": (Errno.ENOMEM,),
+            "mremap": (Errno.ENOMEM,),
+            "shmat": (Errno.ENOMEM,),
+            "fork": (Errno.ENOMEM,),
+            "clone": (Errno.ENOMEM,),
+            "clone3": (Errno.ENOMEM,),
+            "brk": (Errno.NONE,),
         },
         (Need.ANSWERED, Need.MEMORY, Need.SYSCTL),
         "the kernel does not promise this much memory (vm.overcommit_memory={mode}): {more} were asked, and {room}",
@@ -120,7 +133,7 @@ LIMITS = (
         "limit.hugepages",
         "kernel",
         "Huge pages were asked (MAP_HUGETLB), and not enough of them are set aside.",
-        {"mmap": "ENOMEM", "shmat": "ENOMEM", "mremap": "ENOMEM"},
+        {"mmap": (Errno.ENOMEM,), "shmat": (Errno.ENOMEM,), "mremap": (Errno.ENOMEM,)},
         (Need.ANSWERED, Need.MEMORY),
         "no huge pages are set aside on this machine",
         (
@@ -134,7 +147,11 @@ LIMITS = (
         "limit.fds",
         "kernel",
         "The process has as many descriptors open as RLIMIT_NOFILE (ulimit -n) allows, or the machine has.",
-        {"memfd_create": "EMFILE ENFILE", "memfd_secret": "EMFILE ENFILE", "seccomp": "EMFILE"},
+        {
+            "memfd_create": (Errno.EMFILE, Errno.ENFILE),
+            "memfd_secret": (Errno.EMFILE, Errno.ENFILE),
+            "seccomp": (Errno.EMFILE,),
+        },
         (Need.ANSWERED, Need.LIMITS, Need.OPEN_FILES),
         "the process may have {limit} descriptors (RLIMIT_NOFILE): {count} are open, and the call needs another",
         (

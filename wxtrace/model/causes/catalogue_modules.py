@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Dict, Tuple
 
-from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.entry import ANY_ERRNO, Case, Cause, Need, admin, developer
+from wxtrace.model.enumerations import Errno
 from wxtrace.model.event import Fix
 
 __all__ = ["MODULES"]
@@ -27,7 +28,7 @@ _UNSETTLED = Case(
         ),
     ),
 )
-_GAIN = {"mmap": "EACCES", "mprotect": "EACCES", "pkey_mprotect": "EACCES"}
+_GAIN = {"mmap": (Errno.EACCES,), "mprotect": (Errno.EACCES,), "pkey_mprotect": (Errno.EACCES,)}
 _HOOKS = "security/selinux/hooks.c:"
 
 
@@ -58,7 +59,7 @@ MODULES = (
         "selinux.execmem",
         "SELinux",
         "Memory that belongs to no file, or is writable at the same time, was to become executable.",
-        {**_GAIN, "shmat": "EACCES"},
+        {**_GAIN, "shmat": (Errno.EACCES,)},
         _SELINUX,
         "SELinux refused {permissions} to {domain}: memory that belongs to no file, or is writable at the same time, "
         "was to become executable",
@@ -71,7 +72,7 @@ MODULES = (
         "selinux.execheap",
         "SELinux",
         "The heap (the memory that brk manages and malloc uses) was to become executable.",
-        {"mprotect": "EACCES", "pkey_mprotect": "EACCES"},
+        {"mprotect": (Errno.EACCES,), "pkey_mprotect": (Errno.EACCES,)},
         (*_SELINUX, Need.BREAK),
         "SELinux refused {permissions} to {domain}: the brk heap was to become executable",
         _EXECHEAP[0],
@@ -93,7 +94,7 @@ MODULES = (
         "selinux.execstack",
         "SELinux",
         "A stack was to become executable: the main one, or that of the calling thread.",
-        {"mprotect": "EACCES", "pkey_mprotect": "EACCES"},
+        {"mprotect": (Errno.EACCES,), "pkey_mprotect": (Errno.EACCES,)},
         _SELINUX,
         "SELinux refused {permissions} to {domain}: a stack was to become executable",
         _EXECSTACK[0],
@@ -105,7 +106,7 @@ MODULES = (
         "selinux.execmod",
         "SELinux",
         "Memory mapped from a file, and written to since, was to become executable.",
-        {"mprotect": "EACCES", "pkey_mprotect": "EACCES"},
+        {"mprotect": (Errno.EACCES,), "pkey_mprotect": (Errno.EACCES,)},
         _SELINUX,
         "SELinux refused {permissions} to {domain}: memory mapped from a file, and changed since, was to become "
         "executable",
@@ -134,7 +135,7 @@ MODULES = (
         "selinux.mmap-zero",
         "SELinux",
         "A mapping at an address that is kept free to catch null pointers.",
-        {"mmap": "EACCES", "mremap": "EACCES", "shmat": "EACCES"},
+        {"mmap": (Errno.EACCES,), "mremap": (Errno.EACCES,), "shmat": (Errno.EACCES,)},
         (Need.ANSWERED, Need.ARGUMENTS, Need.POLICY),
         "SELinux refused memprotect:mmap_zero to {domain}: low addresses are kept free to catch null pointers, even "
         "for root",
@@ -147,7 +148,7 @@ MODULES = (
         "selinux.other",
         "SELinux",
         "Another permission of SELinux: the program may not map, read or write this object.",
-        {**_GAIN, "shmat": "EACCES", "remap_file_pages": "EACCES"},
+        {**_GAIN, "shmat": (Errno.EACCES,), "remap_file_pages": (Errno.EACCES,)},
         _SELINUX,
         "SELinux refused {permissions} to {domain}: its policy does not allow this access",
         (_LOG,),
@@ -190,7 +191,7 @@ MODULES = (
         "smack",
         "Smack",
         "The file carries a Smack label for mapping (SMACK64MMAP) that the program's rules do not satisfy.",
-        {"mmap": "EACCES EPERM"},
+        {"mmap": (Errno.EACCES, Errno.EPERM)},
         (Need.ANSWERED, Need.DESCRIPTOR, Need.POLICY),
         "Smack: the file {path} carries a label that this program may not map",
         (
@@ -206,7 +207,7 @@ MODULES = (
         "IMA",
         "Integrity measurement (IMA) demands a valid signature or hash for mapped code; no file in its policy can gain "
         "execution later.",
-        {"mmap": "EACCES", "mprotect": "EPERM", "pkey_mprotect": "EPERM"},
+        {"mmap": (Errno.EACCES,), "mprotect": (Errno.EPERM,), "pkey_mprotect": (Errno.EPERM,)},
         (Need.ANSWERED, Need.VM_FLAGS, Need.POLICY),
         "IMA: {path} has no valid signature or hash, and the policy demands one for mapped code",
         (
@@ -220,7 +221,7 @@ MODULES = (
         "bpf-lsm",
         "BPF program",
         "A BPF program attached to a memory hook of the kernel refused, with an errno of its own choice.",
-        {"mmap": "any", "mprotect": "any", "pkey_mprotect": "any", "shmat": "any", "mremap": "any"},
+        {"mmap": ANY_ERRNO, "mprotect": ANY_ERRNO, "pkey_mprotect": ANY_ERRNO, "shmat": ANY_ERRNO, "mremap": ANY_ERRNO},
         (Need.ANSWERED, Need.POLICY),
         "a BPF program attached to the kernel's hook {hook} probably answered {errno}",
         (admin("Find out who loaded the program, and ask there.", "bpftool prog show id {program}"),),
@@ -230,7 +231,12 @@ MODULES = (
         "lsm.unknown",
         "a security module",
         "A security module is at work and nothing else explains the refusal, but which one it was cannot be told.",
-        {"mmap": "EACCES EPERM", "mprotect": "EACCES EPERM", "pkey_mprotect": "EACCES EPERM", "shmat": "EACCES EPERM"},
+        {
+            "mmap": (Errno.EACCES, Errno.EPERM),
+            "mprotect": (Errno.EACCES, Errno.EPERM),
+            "pkey_mprotect": (Errno.EACCES, Errno.EPERM),
+            "shmat": (Errno.EACCES, Errno.EPERM),
+        },
         (Need.ANSWERED, Need.POLICY),
         "one of the security modules at work ({modules}) probably refused: no rule of the kernel explains {errno}",
         (admin("Look for the refusal in the kernel log and the audit log.", "journalctl -k -g DENIED"),),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.entry import ANY_CALL, ANY_ERRNO, Case, Cause, Need, admin, developer
+from wxtrace.model.enumerations import Errno
 
 __all__ = ["SIGNALS"]
 
@@ -14,7 +15,7 @@ SIGNALS = (
         "fault.nx",
         None,
         "The program jumped into memory that is mapped and not executable.",
-        {"fault": "SIGSEGV"},
+        {"fault": ("SIGSEGV",)},
         _SIGINFO,
         "the program jumped into {memory} ({where}), which is not executable",
         (
@@ -30,7 +31,7 @@ SIGNALS = (
         "fault.write",
         None,
         "The program read or wrote memory whose protection does not allow it.",
-        {"fault": "SIGSEGV"},
+        {"fault": ("SIGSEGV",)},
         _SIGINFO,
         "the access to {memory} at {where} is not allowed ({perms})",
         (),
@@ -40,7 +41,7 @@ SIGNALS = (
         "fault.unmapped",
         None,
         "The program touched an address where nothing is mapped.",
-        {"fault": "SIGSEGV"},
+        {"fault": ("SIGSEGV",)},
         _SIGINFO,
         "nothing is mapped at {where}",
         (),
@@ -50,7 +51,7 @@ SIGNALS = (
         "fault.pkey",
         None,
         "A protection key forbids the access (on x86 keys never stop execution).",
-        {"fault": "SIGSEGV"},
+        {"fault": ("SIGSEGV",)},
         _SIGINFO,
         "a protection key forbids the access to {where}",
         (),
@@ -60,7 +61,7 @@ SIGNALS = (
         "fault.guard",
         None,
         "A guard page was touched: memory is mapped there, and marked to catch overflows (MADV_GUARD_INSTALL).",
-        {"fault": "SIGSEGV"},
+        {"fault": ("SIGSEGV",)},
         (Need.SIGINFO, Need.MAPPINGS),
         "a guard page was touched at {where}",
         (),
@@ -70,7 +71,7 @@ SIGNALS = (
         "fault.bus",
         None,
         "The file behind the mapping has no page there: it was cut, or its disk failed.",
-        {"fault": "SIGBUS"},
+        {"fault": ("SIGBUS",)},
         _SIGINFO,
         "the file behind the mapping has no page at {where}",
         (),
@@ -80,7 +81,7 @@ SIGNALS = (
         "fault.other",
         None,
         "Another fatal signal of the processor or the kernel.",
-        {"fault": "SIGSEGV SIGILL SIGFPE SIGTRAP SIGSYS SIGBUS"},
+        {"fault": ("SIGSEGV", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS", "SIGBUS")},
         _SIGINFO,
         "{signal} at {where}",
         (),
@@ -98,7 +99,7 @@ SIGNALS = (
         "loader.execstack",
         "dynamic loader",
         "The dynamic loader (glibc 2.41 and later) itself refused a library that wants an executable stack.",
-        {"dlopen": "EINVAL"},
+        {"dlopen": (Errno.EINVAL,)},
         (),
         "the loader refused {library}, not the kernel: the library asks for an executable stack",
         (
@@ -118,7 +119,7 @@ SIGNALS = (
         "unknown",
         None,
         "None of the known rules explains the failure; what was looked at and excluded is the evidence.",
-        {"any": "any"},
+        {ANY_CALL: ANY_ERRNO},
         (),
         "{errno} for a reason that none of the known rules explains",
         (developer("Look for a message of the security module in the kernel log, and report this timeline."),),

@@ -6,7 +6,7 @@ one VMA after the other and changes each before it looks at the next.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, cast
 
 from wxtrace.model.causes import (
     addresses,
@@ -22,17 +22,30 @@ from wxtrace.model.causes import (
     segments,
     selinux,
 )
-from wxtrace.model.causes.base import POSSIBLE, Finding, Part, Refusal, Rule, found, seen
+from wxtrace.model.causes import answer as forwards
+from wxtrace.model.causes.answer import Answer, Verdict
+from wxtrace.model.causes.base import (
+    CONSISTENT,
+    POSSIBLE,
+    PROVED,
+    Finding,
+    Refusal,
+    found,
+    in_words,
+    not_excluded,
+    seen,
+)
 from wxtrace.model.causes.catalogue import CAUSES
+from wxtrace.model.causes.entry import Need
+from wxtrace.model.causes.order import EachVma, evaluate
+from wxtrace.model.enumerations import Errno
 from wxtrace.model.event import Diagnosis, Partial
 
 __all__ = ["diagnose", "diagnosis_of"]
 
-PartRule = Callable[[Refusal, Part], Optional[Finding]]
+_BEFORE: Tuple[Any, ...] = (seccomp.filter_answered,)
 
-_BEFORE: Tuple[Rule, ...] = (seccomp.filter_answered,)
-
-_FILE: Tuple[Rule, ...] = (
+_FILE: Tuple[Any, ...] = (
     descriptors.no_dax,
     descriptors.swap_file,
     descriptors.write_mode,
@@ -42,7 +55,7 @@ _FILE: Tuple[Rule, ...] = (
     descriptors.not_mappable,
     descriptors.write_sealed_at_mmap,
 )
-_NEW_MEMORY: Tuple[Rule, ...] = (
+_NEW_MEMORY: Tuple[Any, ...] = (
     protections.mdwe_at_mmap,
     protections.sealed,
     limits.no_hugepages,
@@ -51,7 +64,7 @@ _NEW_MEMORY: Tuple[Rule, ...] = (
     limits.overcommit,
 )
 
-_RULES: Dict[str, Tuple[Rule, ...]] = {
+_RULES: Dict[str, Tuple[Any, ...]] = {
     "mmap": (
         arguments.offset_alignment,
         descriptors.bad_descriptor,
@@ -151,13 +164,21 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
     "ptrace": (interference.already_traced, features.bad_pointer),
 }
 
-_BEFORE_VMAS: Tuple[Rule, ...] = (arguments.mprotect_arguments, arguments.huge_range)
-_PER_VMA: Tuple[PartRule, ...] = (
-    protections.may_not_become,
-    protections.mdwe_at_mprotect,
-    selinux.selinux_at_mprotect,
-)
-_BEHIND_VMAS: Tuple[Rule, ...] = (
+
+class _EachVmaBackwards(NamedTuple):
+    rules: Tuple[Any, ...]
+
+
+_MPROTECT: Tuple[Any, ...] = (
+    arguments.mprotect_arguments,
+    arguments.huge_range,
+    _EachVmaBackwards(
+        (
+            protections.may_not_become,
+            protections.mdwe_at_mprotect,
+            selinux.selinux_at_mprotect,
+        )
+    ),
     protections.sealed,
     addresses.vsyscall,
     addresses.unmapped,
@@ -171,9 +192,7 @@ _BEHIND_VMAS: Tuple[Rule, ...] = (
 
 def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, tuple[int, ...]]:
     """The diagnosis and the events it refers to."""
-    finding = (
-        _first(refusal) or seccomp.filter_possible(refusal) or modules.module_refused(refusal) or _unknown(refusal)
-    )
+    finding = _first(refusal) or modules.module_refused(refusal) or _unknown(refusal)
     return diagnosis_of(finding, partial), finding.related
 
 
@@ -190,27 +209,77 @@ def diagnosis_of(finding: Finding, partial: Optional[Partial] = None) -> Diagnos
     )
 
 
+class _Reading:
+    """The answers of an order, held against the errno that came."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+        self._came = Errno(-refusal.result) if refusal.result < 0 else Errno.NONE
+        self._doubts: List[Answer] = []
+        self._hidden = False
+
+    def take(self, answer: Answer) -> Optional[Finding]:
+        """The cause, once an answer fits that no earlier one hides."""
+        if answer.verdict is Verdict.LETS_THROUGH:
+            return None
+        if self._came not in answer.errnos:
+            # By what is known it should have been refused here: something that was read is not as it was.
+            self._hidden = self._hidden or answer.verdict is Verdict.REFUSES
+            return None
+        if answer.verdict is Verdict.REFUSES:
+            sure = not self._doubts and not self._hidden
+            return self._finding(answer, PROVED if sure else CONSISTENT, self._doubts)
+        self._doubts.append(answer)
+        return None
+
+    def best_doubt(self) -> Optional[Finding]:
+        """What may have refused, where nothing refuses for certain."""
+        named = [answer for answer in self._doubts if answer.at_most is not None]
+        if not named:
+            return None
+        best = max(named, key=lambda answer: answer.at_most.rank if answer.at_most is not None else 0)
+        if best.by_exclusion and len(self._doubts) == 1 and not self._hidden:
+            return self._finding(best, PROVED, ())
+        return self._finding(best, str(best.at_most), [answer for answer in self._doubts if answer is not best])
+
+    def _finding(self, answer: Answer, confidence: str, doubts: Sequence[Answer]) -> Finding:
+        refusal, cause = self._refusal, answer.cause
+        assert cause is not None
+        evidence = list(answer.evidence)
+        if Need.NO_MODULE in answer.missing:
+            evidence.append(not_excluded(refusal))
+        for doubt in doubts:
+            if doubt.cause is not None and doubt.cause.id != cause.id and doubt.missing:
+                told = "%s cannot be excluded: not known is %s" % (doubt.cause.id, doubt.missing[0].words)
+                evidence.append(seen(told, doubt.missing[0].source))
+        words = {"errno": refusal.errno, "call": refusal.request.name, "kernel": refusal.host.kernel, **answer.words}
+        summary, fixes = in_words(cause.id, answer.case, **words)
+        return Finding(cause.id, confidence, summary, tuple(evidence), fixes, answer.related)
+
+
 def _first(refusal: Refusal) -> Optional[Finding]:
-    if refusal.request.name in ("mprotect", "pkey_mprotect"):
-        return _try(refusal, _BEFORE + _BEFORE_VMAS) or _vma_by_vma(refusal) or _try(refusal, _BEHIND_VMAS)
-    return _try(refusal, _BEFORE) or _try(refusal, _RULES.get(refusal.request.name, ()))
-
-
-def _try(refusal: Refusal, rules: Tuple[Rule, ...]) -> Optional[Finding]:
-    for rule in rules:
-        finding = rule(refusal)
-        if finding is not None:
-            return finding
-    return None
-
-
-def _vma_by_vma(refusal: Refusal) -> Optional[Finding]:
-    for part in refusal.parts():
-        for rule in _PER_VMA:
-            finding = rule(refusal, part)
+    reading = _Reading(refusal)
+    name = refusal.request.name
+    for check in _BEFORE + (_MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())):
+        if isinstance(check, (forwards.Rule, EachVma)):
+            for step in evaluate(refusal, (check,)):
+                finding = reading.take(step.answer)
+                if finding is not None:
+                    return finding
+        elif isinstance(check, _EachVmaBackwards):
+            for part in refusal.parts():
+                for rule in check.rules:
+                    if isinstance(rule, forwards.VmaRule):
+                        finding = reading.take(rule(refusal, part))
+                    else:
+                        finding = cast(Optional[Finding], rule(refusal, part))
+                    if finding is not None:
+                        return finding
+        else:
+            finding = cast(Optional[Finding], check(refusal))
             if finding is not None:
                 return finding
-    return None
+    return reading.best_doubt() or seccomp.filter_possible(refusal)
 
 
 def _unknown(refusal: Refusal) -> Finding:

@@ -33,11 +33,11 @@ _DRIVERS_OWN = frozenset({"EIO", "EINVAL", "EACCES", "ENXIO", "EAGAIN", "EPERM",
 
 
 def _shared(refusal: Refusal) -> bool:
-    return refusal.request.flags & f.MAP_TYPE in (f.MAP_SHARED, f.MAP_SHARED_VALIDATE)
+    return refusal.old.flags & f.MAP_TYPE in (f.MAP_SHARED, f.MAP_SHARED_VALIDATE)
 
 
 def _of_file(refusal: Refusal) -> bool:
-    return refusal.request.name == "mmap" and not refusal.request.flags & f.MAP_ANONYMOUS
+    return refusal.request.name == "mmap" and not refusal.old.flags & f.MAP_ANONYMOUS
 
 
 def _mode(refusal: Refusal) -> Optional[int]:
@@ -51,7 +51,7 @@ def _path(refusal: Refusal) -> str:
 
 
 def _is(refusal: Refusal) -> Evidence:
-    return seen("descriptor %d is %s" % (refusal.request.fd, _path(refusal)), "/proc/PID/fd")
+    return seen("descriptor %d is %s" % (refusal.old.fd, _path(refusal)), "/proc/PID/fd")
 
 
 def _named(refusal: Refusal) -> Optional[str]:
@@ -63,8 +63,8 @@ def _named(refusal: Refusal) -> Optional[str]:
 def _opened(refusal: Refusal) -> Evidence:
     mode = _mode(refusal) or 0
     return seen(
-        "descriptor %d (%s) was opened %s" % (refusal.request.fd, _path(refusal), _NAMES.get(mode, str(mode))),
-        "/proc/PID/fdinfo/%d" % refusal.request.fd,
+        "descriptor %d (%s) was opened %s" % (refusal.old.fd, _path(refusal), _NAMES.get(mode, str(mode))),
+        "/proc/PID/fdinfo/%d" % refusal.old.fd,
     )
 
 
@@ -74,9 +74,9 @@ def bad_descriptor(refusal: Refusal) -> Optional[Finding]:
         return None
     descriptor = refusal.probe.descriptor
     if descriptor is not None and descriptor.link and (descriptor.flags or 0) & _O_PATH:
-        fact = "descriptor %d was opened O_PATH" % refusal.request.fd
+        fact = "descriptor %d was opened O_PATH" % refusal.old.fd
     else:
-        fact = "descriptor %d is not open" % refusal.request.fd
+        fact = "descriptor %d is not open" % refusal.old.fd
     return found(refusal, "fd.bad", seen(fact, "/proc/PID/fd"), fact=fact)
 
 
@@ -119,7 +119,7 @@ def swap_file(refusal: Refusal) -> Optional[Finding]:
 
 def no_dax(refusal: Refusal) -> Optional[Finding]:
     """MAP_SYNC on a file without DAX; MAP_SHARED with the bit is refused as well, although mmap(2) says ignored."""
-    if refusal.errno != "EOPNOTSUPP" or not _of_file(refusal) or not refusal.request.flags & f.MAP_SYNC:
+    if refusal.errno != "EOPNOTSUPP" or not _of_file(refusal) or not refusal.old.flags & f.MAP_SYNC:
         return None
     evidence = [seen("flags hold MAP_SYNC", _ARGUMENTS), _is(refusal)]
     mount = refusal.probe.descriptor.mount if refusal.probe.descriptor is not None else None
@@ -162,7 +162,7 @@ def write_sealed_at_mmap(refusal: Refusal) -> Optional[Finding]:
     old = refusal.kernel < (6, 7) and bool(descriptor.seals & _F_SEAL_WRITE)
     if not refusal.wants & f.PROT_WRITE and not old:
         return None
-    fact = "descriptor %d (%s) has seals %#x" % (refusal.request.fd, descriptor.link, descriptor.seals)
+    fact = "descriptor %d (%s) has seals %#x" % (refusal.old.fd, descriptor.link, descriptor.seals)
     return found(refusal, "memfd.write-seal", seen(fact, "F_GET_SEALS"))
 
 
@@ -181,7 +181,7 @@ def offset_overflow(refusal: Refusal) -> Optional[Finding]:
     """EOVERFLOW: the end of the mapping lies beyond the largest file offset."""
     if refusal.errno != "EOVERFLOW" or refusal.request.name != "mmap":
         return None
-    fact = "offset %#x, length %#x" % (refusal.request.offset, refusal.request.length)
+    fact = "offset %#x, length %#x" % (refusal.old.offset, refusal.old.length)
     return found(refusal, "fd.offset-overflow", seen(fact, _ARGUMENTS))
 
 

@@ -7,12 +7,18 @@ in last and never read as templates, so they may come from the target.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Mapping, Optional, Tuple
+from typing import Mapping, Optional, Tuple, Union
 
 from wxtrace.frozen import Frozen
+from wxtrace.model.enumerations import Errno
 from wxtrace.model.event import Fix
 
-__all__ = ["Case", "Cause", "Need", "admin", "developer"]
+__all__ = ["ANY_CALL", "ANY_ERRNO", "Case", "Cause", "Gives", "Need", "admin", "developer"]
+
+Gives = Tuple[Union[Errno, str], ...]
+"""What a call gives: errnos, or the names of signals. Empty: any errno."""
+ANY_ERRNO: Gives = ()
+ANY_CALL = "any"
 
 
 class Need(Enum):
@@ -71,14 +77,14 @@ class Case(Frozen):
 class Cause(Frozen):
     """One reason why a memory call fails.
 
-    `when` is its predicate in one plain sentence, `calls` names the errnos by call (an empty one: the call has none),
-    `source` where the kernel decides it, `example` a command line of examples/build that shows it.
+    `when` is its predicate in one plain sentence, `calls` says which call gives what for it; that also drives when its
+    rules are tried. `source` where the kernel decides it, `example` a command line of examples/build that shows it.
     """
 
     id: str
     refused_by: Optional[str]
     when: str
-    calls: Mapping[str, str]
+    calls: Mapping[str, Gives]
     needs: Tuple[Need, ...]
     sentence: str
     fixes: Tuple[Fix, ...]
@@ -90,6 +96,15 @@ class Cause(Frozen):
     def family(self) -> str:
         """`selinux` for `selinux.execmem`."""
         return self.id.partition(".")[0]
+
+    def gives(self, call: str) -> Optional[Gives]:
+        """What a call gives for this cause; None for a call that it never refuses."""
+        return self.calls.get(call, self.calls.get(ANY_CALL))
+
+    def promises(self, call: str, errno: Errno) -> bool:
+        """Whether a call can give this errno for this cause."""
+        gives = self.gives(call)
+        return gives is not None and (gives == ANY_ERRNO or errno in gives)
 
     def case(self, name: str) -> Case:
         """The words of one of its cases, "" for the usual one. Raises KeyError for a case it does not have."""

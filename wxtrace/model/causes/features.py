@@ -44,7 +44,7 @@ def memfd_flags(refusal: Refusal) -> Optional[Finding]:
     """memfd_create EINVAL: flags the kernel does not know, or two that exclude each other, or a name of 250 bytes."""
     if refusal.request.name != "memfd_create" or refusal.errno != "EINVAL":
         return None
-    flags = refusal.request.flags
+    flags = refusal.old.flags
     shown = seen("flags are %s" % f.named_bits(flags, f.MEMFD), _ARGUMENTS)
     sizes = f.HUGE_MASK << f.HUGE_SHIFT if flags & f.MFD_HUGETLB else 0
     if flags & ~(_KNOWN_MEMFD | sizes):
@@ -62,7 +62,7 @@ def memfd_must_not_run(refusal: Refusal) -> Optional[Finding]:
     """EACCES at vm.memfd_noexec=2 (mm/memfd.c:check_sysctl_memfd_noexec)."""
     if refusal.request.name != "memfd_create" or refusal.errno != "EACCES":
         return None
-    flags, level = refusal.request.flags, refusal.probe.sysctl.get("vm.memfd_noexec")
+    flags, level = refusal.old.flags, refusal.probe.sysctl.get("vm.memfd_noexec")
     # 6.3 to 6.5 refused a call without either flag as well; since 6.6 it gets MFD_NOEXEC_SEAL by itself.
     refused = flags & f.MFD_EXEC or (refusal.kernel < (6, 6) and not flags & f.MFD_NOEXEC_SEAL)
     if level is None or not refused:
@@ -76,7 +76,7 @@ def memfd_must_not_run(refusal: Refusal) -> Optional[Finding]:
 
 def huge_page_size(refusal: Refusal) -> Optional[Finding]:
     """MAP_HUGETLB or MFD_HUGETLB with a size nobody offers, or for a file that is not of hugetlbfs."""
-    request = refusal.request
+    request = refusal.old
     if request.name == "memfd_create" and refusal.errno == "ENODEV" and request.flags & f.MFD_HUGETLB:
         return _no_such_size(refusal)
     if request.name != "mmap" or refusal.errno != "EINVAL" or not request.flags & f.MAP_HUGETLB:
@@ -91,7 +91,7 @@ def huge_page_size(refusal: Refusal) -> Optional[Finding]:
 
 
 def _no_such_size(refusal: Refusal) -> Optional[Finding]:
-    sizes, request = refusal.probe.huge_pages, refusal.request
+    sizes, request = refusal.probe.huge_pages, refusal.old
     chosen = request.flags >> f.HUGE_SHIFT & f.HUGE_MASK
     if sizes is None:
         return None
@@ -144,7 +144,7 @@ def secret_memory_off(refusal: Refusal) -> Optional[Finding]:
 
 def shadow_stack(refusal: Refusal) -> Optional[Finding]:
     """map_shadow_stack, and the codes of arch_prctl that switch shadow stacks (arch/x86/kernel/shstk.c)."""
-    request, errno = refusal.request, refusal.errno
+    request, errno = refusal.old, refusal.errno
     if request.name == "arch_prctl" and (request.flags not in _SHADOW_STACK_CODES or errno in ("EFAULT", "EPERM")):
         return None
     if request.name not in ("map_shadow_stack", "arch_prctl"):
@@ -177,7 +177,7 @@ def aio_arguments(refusal: Refusal) -> Optional[Finding]:
     if refusal.errno != "EINVAL":
         return None
     if refusal.request.name == "io_destroy":
-        fact = seen("context %#x" % refusal.request.addr, _ARGUMENTS)
+        fact = seen("context %#x" % refusal.old.addr, _ARGUMENTS)
         return found(refusal, "argument.pointer", fact, case="context")
     events = (*refusal.args, 0)[0]
     return found(refusal, "argument.pointer", seen("%d events were asked" % events, _ARGUMENTS), case="used")
@@ -185,7 +185,7 @@ def aio_arguments(refusal: Refusal) -> Optional[Finding]:
 
 def mdwe_arguments(refusal: Refusal) -> Optional[Finding]:
     """PR_SET_MDWE itself: unknown bits, an older kernel, or an attempt to change it (kernel/sys.c:prctl_set_mdwe)."""
-    if refusal.request.name != "prctl" or refusal.request.flags != f.PR_SET_MDWE:
+    if refusal.request.name != "prctl" or refusal.old.flags != f.PR_SET_MDWE:
         return None
     bits = seen("bits are %s" % f.named_bits((*refusal.args, 0, 0)[1], f.MDWE), _ARGUMENTS)
     if refusal.errno == "EPERM":

@@ -14,7 +14,7 @@ _TRACEME, _ATTACH, _SEIZE = 0, 16, 0x4206
 
 def already_traced(refusal: Refusal) -> Optional[Finding]:
     """TRACEME, ATTACH or SEIZE where wxtrace itself holds the other side."""
-    request = refusal.request
+    request = refusal.old
     if request.name != "ptrace" or refusal.errno != "EPERM" or not refusal.held_by_us:
         return None
     if request.flags not in (_TRACEME, _ATTACH, _SEIZE):

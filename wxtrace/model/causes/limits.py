@@ -23,7 +23,7 @@ def _kilobytes(refusal: Refusal, key: str) -> Optional[int]:
 
 def growth(refusal: Refusal) -> int:
     """Bytes the call would add to the address space."""
-    request = refusal.request
+    request = refusal.old
     if request.name == "mremap":
         return max(request.new_length - request.length, 0)
     if request.name == "brk":
@@ -41,7 +41,7 @@ def _to_become_writable(refusal: Refusal) -> int:
         line = part.vma.line
         if line.perms[1] != "w" and line.perms[3] == "p":
             return min(line.end, refusal.end) - max(line.start, refusal.start)
-    return 0 if refusal.probe.vmas else refusal.request.length
+    return 0 if refusal.probe.vmas else refusal.old.length
 
 
 def _short(refusal: Refusal) -> bool:
@@ -79,7 +79,7 @@ def data(refusal: Refusal) -> Optional[Finding]:
             return None
     elif name not in ("brk", "mremap") and not (name == "mmap" and refusal.wants & f.PROT_WRITE):
         return None
-    brk_total = refusal.request.addr - refusal.probe.start_brk if name == "brk" else 0
+    brk_total = refusal.old.addr - refusal.probe.start_brk if name == "brk" else 0
     if used + growth(refusal) <= limit and brk_total <= limit:
         return None
     return found(
@@ -123,7 +123,7 @@ def memlock(refusal: Refusal) -> Optional[Finding]:
         return None
     may_lock = refusal.capable(_CAP_IPC_LOCK)
     if refusal.errno == "EPERM":
-        if limit or not refusal.request.flags & f.MAP_LOCKED or name != "mmap" or may_lock:
+        if limit or not refusal.old.flags & f.MAP_LOCKED or name != "mmap" or may_lock:
             return None
         case = "none"
     elif refusal.errno == "EAGAIN" or name == "brk":
@@ -148,7 +148,7 @@ def memlock(refusal: Refusal) -> Optional[Finding]:
 
 def no_hugepages(refusal: Refusal) -> Optional[Finding]:
     """MAP_HUGETLB without enough free huge pages to reserve."""
-    request = refusal.request
+    request = refusal.old
     if refusal.errno != "ENOMEM" or request.name != "mmap" or not request.flags & f.MAP_HUGETLB:
         return None
     free, reserved = refusal.probe.meminfo.get("HugePages_Free"), refusal.probe.meminfo.get("HugePages_Rsvd", 0)
@@ -212,7 +212,7 @@ def overcommit(refusal: Refusal) -> Optional[Finding]:
 
 def _accounted(refusal: Refusal) -> bool:
     """Whether the kernel counts this memory as promised: private writable, or shared without a file."""
-    request = refusal.request
+    request = refusal.old
     if request.name in ("mprotect", "pkey_mprotect"):
         return bool(refusal.wants & f.PROT_WRITE)
     if request.name == "mmap":

@@ -34,7 +34,7 @@ def with_loader(diagnosis: Diagnosis, refusal: Refusal) -> Diagnosis:
     if library is None:
         return diagnosis
     name = library.path.rpartition("/")[2]
-    if (refusal.request.prot or 0) & f.GROWSDOWN:
+    if (refusal.old.prot or 0) & f.GROWSDOWN:
         return _stack(diagnosis, library, name)
     if library.text_relocations:
         evidence = seen("DT_TEXTREL is set in %s" % library.path, "the dynamic section of the file")

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Dict, FrozenSet, List, Mapping, Optional
 
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
 from wxtrace.model.facts import Host, Probe
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.request import CallRequest
+from wxtrace.model.syscalls.shm import Shmat
 
 __all__ = ["WITHOUT_HOOKS", "answers", "bpf_on_memory", "excluded_by", "has_file", "suspects"]
 
@@ -37,17 +39,17 @@ def answers(name: str, call: str, errno: str) -> bool:
     return errno == "EACCES"
 
 
-def has_file(request: Request, probe: Probe) -> bool:
+def has_file(request: CallRequest, probe: Probe) -> bool:
     """Whether the memory belongs to a file as modules see it: a private mapping of /dev/zero does."""
-    if request.name == "mmap":
+    if isinstance(request, Mmap):
         return not request.flags & f.MAP_ANONYMOUS
-    if request.name == "shmat":
+    if isinstance(request, Shmat):
         return False
     lines = [vma.line for vma in probe.vmas]
-    return any(line.inode for line in lines if line.start < request.addr + request.length and line.end > request.addr)
+    return any(line.inode for line in lines if line.start < request.start + request.length and line.end > request.start)
 
 
-def excluded_by(name: str, request: Request, wants: int, probe: Probe) -> Optional[str]:
+def excluded_by(name: str, request: CallRequest, wants: int, probe: Probe) -> Optional[str]:
     """Why a module that is at work cannot have refused this call; None where it can have."""
     state = probe.modules
     if name == "bpf":
@@ -82,7 +84,7 @@ def bpf_on_memory(programs: Mapping[str, str]) -> Dict[str, str]:
 _NAMES = {"apparmor": "AppArmor", "smack": "Smack", "ima": "IMA", "ipe": "IPE"}
 
 
-def suspects(host: Host, request: Request, wants: int, probe: Probe, errno: str) -> List[str]:
+def suspects(host: Host, request: CallRequest, wants: int, probe: Probe, errno: str) -> List[str]:
     """The modules beside SELinux that can have given this errno to this call; "unknown" where nobody lists them."""
     if not host.lsm_known and errno in ("EACCES", "EPERM") and request.name in _AT_MMAP | _AT_MPROTECT:
         return ["unknown"]

@@ -78,7 +78,7 @@ def excluded_modules(refusal: Refusal) -> Tuple[Evidence, ...]:
 
 def _suspects(refusal: Refusal) -> List[_Suspect]:
     request, probe = refusal.request, refusal.probe
-    if refusal.request.name == "mremap" and not refusal.request.flags & f.MREMAP_FIXED:
+    if refusal.request.name == "mremap" and not refusal.old.flags & f.MREMAP_FIXED:
         return []
     found_suspects = []
     for name in refusal.host.lsm:
@@ -139,7 +139,7 @@ def _path(refusal: Refusal) -> Optional[str]:
 def _apparmor(refusal: Refusal, lines: Tuple[Evidence, ...], sure: bool) -> Finding:
     state, path = refusal.probe.modules, _path(refusal)
     label = state.apparmor if state is not None else None
-    shared = refusal.request.name == "mmap" and refusal.request.flags & f.MAP_TYPE in (
+    shared = refusal.request.name == "mmap" and refusal.old.flags & f.MAP_TYPE in (
         f.MAP_SHARED,
         f.MAP_SHARED_VALIDATE,
     )

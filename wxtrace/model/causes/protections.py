@@ -111,7 +111,7 @@ def _mdwe_evidence(refusal: Refusal) -> Tuple[Evidence, ...]:
     else:
         lines.append(seen("it was set before wxtrace came", "PR_SET_MDWE is not among the calls seen"))
         lines += belonging(refusal)
-    if refusal.wants & ~(refusal.request.prot or 0) and refusal.request.name != "shmat":
+    if refusal.wants & ~(refusal.old.prot or 0) and refusal.request.name != "shmat":
         lines.append(seen("READ_IMPLIES_EXEC: the kernel adds PROT_EXEC to every PROT_READ", "/proc/PID/personality"))
     return tuple(lines)
 
@@ -163,7 +163,7 @@ def sealed(refusal: Refusal) -> Optional[Finding]:
         return None
     inside, beside = refusal.parts(), refusal.replaced()
     if name == "madvise":
-        if refusal.request.flags not in _DISCARDING:
+        if refusal.old.flags not in _DISCARDING:
             return None
         inside = [part for part in inside if not part.before & f.PROT_WRITE]
     part = next((part for part in inside + beside if part.vma.has("sl")), None)
@@ -204,7 +204,7 @@ def _sealed_case(name: str, inside: bool) -> str:
 
 def whole_only(refusal: Refusal) -> Optional[Finding]:
     """EINVAL where a huge page, the vdso or another special mapping would be cut (vm_operations_struct.may_split)."""
-    request = refusal.request
+    request = refusal.old
     if refusal.errno != "EINVAL":
         return None
     parts = refusal.parts()

@@ -15,7 +15,7 @@ _CAP_IPC_OWNER = 15
 
 def shmat_arguments(refusal: Refusal) -> Optional[Finding]:
     """EINVAL and EIDRM, in the kernel's order: address, segment, range."""
-    request, page = refusal.request, refusal.host.page_size
+    request, page = refusal.old, refusal.host.page_size
     if refusal.errno == "EIDRM":
         return found(refusal, "argument.shm", seen("shmid %d" % request.fd, _ARGUMENTS), case="removed")
     if refusal.errno != "EINVAL":
@@ -45,8 +45,8 @@ def segment_access(refusal: Refusal) -> Optional[Finding]:
     segment = refusal.probe.segment
     if refusal.errno != "EACCES" or segment is None or refusal.capable(_CAP_IPC_OWNER):
         return None
-    wanted = 4 | (0 if refusal.request.flags & f.SHM_RDONLY else 2)
-    wanted |= 1 if refusal.request.flags & f.SHM_EXEC else 0
+    wanted = 4 | (0 if refusal.old.flags & f.SHM_RDONLY else 2)
+    wanted |= 1 if refusal.old.flags & f.SHM_EXEC else 0
     mode = segment.mode
     # Supplementary groups are not looked at: with the group's bits among those allowed this is no answer.
     uid = (refusal.probe.status.get("Uid", "").split() or ["", ""])[1:2]
@@ -59,7 +59,7 @@ def segment_access(refusal: Refusal) -> Optional[Finding]:
 
 def shmdt_arguments(refusal: Refusal) -> Optional[Finding]:
     """EINVAL: nothing was attached at this address."""
-    request, page = refusal.request, refusal.host.page_size
+    request, page = refusal.old, refusal.host.page_size
     if refusal.errno != "EINVAL":
         return None
     if request.addr % page:
@@ -70,7 +70,7 @@ def shmdt_arguments(refusal: Refusal) -> Optional[Finding]:
 
 def remap_arguments(refusal: Refusal) -> Optional[Finding]:
     """EINVAL of remap_file_pages: a protection, an empty range, or memory that is not shared and writable."""
-    request, page = refusal.request, refusal.host.page_size
+    request, page = refusal.old, refusal.host.page_size
     if refusal.errno != "EINVAL":
         return None
     if request.prot:

@@ -173,12 +173,12 @@ def _checked_prot(refusal: Refusal) -> int:
     """With checkreqprot (up to Linux 6.3) what READ_IMPLIES_EXEC adds is not checked."""
     state = refusal.probe.selinux
     if state is not None and state.as_requested and refusal.kernel < (6, 4) and refusal.request.name != "shmat":
-        return (refusal.request.prot or 0) & 7
+        return (refusal.old.prot or 0) & 7
     return refusal.wants
 
 
 def _checks_of_mmap(refusal: Refusal) -> Optional[Tuple[List[Check], str]]:
-    request = refusal.request
+    request = refusal.old
     if request.name not in ("mmap", "shmat") or refusal.errno != "EACCES" or active(refusal) is False:
         return None
     has_file = request.name == "mmap" and not request.flags & f.MAP_ANONYMOUS
@@ -228,7 +228,7 @@ def selinux_at_mprotect(refusal: Refusal, part: Part) -> Optional[Finding]:
 
 def low_address(refusal: Refusal) -> Optional[Finding]:
     """memprotect:mmap_zero, asked behind the capability that answers EPERM (security/commoncap.c:cap_mmap_addr)."""
-    request = refusal.request
+    request = refusal.old
     where = request.new_addr if request.name == "mremap" else request.addr
     fixed = bool(request.flags & (f.MAP_FIXED | f.MAP_FIXED_NOREPLACE)) or request.name != "mmap"
     if refusal.errno != "EACCES" or not fixed or where >= LOW or active(refusal) is False:

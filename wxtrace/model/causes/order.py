@@ -1,0 +1,76 @@
+"""The kernel's order of checks, asked forwards.
+
+A call passes its checks one after the other, and the first that refuses decides; mprotect makes some of them for each
+VMA, and changes one VMA before it looks at the next. `evaluate` asks every check of that order about one call. Why a
+call was refused, whether one would be, and what one that succeeded has passed are three readings of its answers.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator, List, NamedTuple, Optional, Tuple, Union
+
+from wxtrace.model.causes.answer import LETS_THROUGH, Answer, Rule, Verdict, VmaRule
+from wxtrace.model.causes.context import CallContext, Part
+
+__all__ = ["Check", "EachVma", "Order", "Step", "evaluate", "refused_by"]
+
+
+class EachVma(NamedTuple):
+    """Checks of each VMA of the range, in address order; `hole` is asked where nothing is mapped."""
+
+    rules: Tuple[VmaRule, ...]
+    hole: Optional[Rule] = None
+
+
+Check = Union[Rule, EachVma]
+Order = Tuple[Check, ...]
+
+
+class Step(NamedTuple):
+    """One rule that was asked, about the whole call or about one VMA, and what it answered."""
+
+    rule: Union[Rule, VmaRule]
+    part: Optional[Part]
+    answer: Answer
+
+
+def evaluate(ctx: CallContext, order: Order) -> Iterator[Step]:
+    """Every rule of the order with its answer. Nothing is left out behind a refusal: whoever reads it decides."""
+    for check in order:
+        if isinstance(check, EachVma):
+            yield from _each_vma(ctx, check)
+        else:
+            yield Step(check, None, _kept(check, check(ctx), ctx))
+
+
+def refused_by(ctx: CallContext, order: Order) -> Tuple[Optional[Step], List[Step]]:
+    """The first step that refuses for certain, and those before it that cannot be known."""
+    unknown: List[Step] = []
+    for step in evaluate(ctx, order):
+        if step.answer.verdict is Verdict.REFUSES:
+            return step, unknown
+        if step.answer.verdict is Verdict.UNKNOWN:
+            unknown.append(step)
+    return None, unknown
+
+
+def _each_vma(ctx: CallContext, check: EachVma) -> Iterator[Step]:
+    covered = ctx.unchanged_from
+    end = max(ctx.end, ctx.start + 1)
+    for part in ctx.parts():
+        line = part.vma.line
+        if line.end <= covered:
+            continue
+        if check.hole is not None and line.start > covered:
+            yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
+        for rule in check.rules:
+            answer = rule(ctx, part)
+            yield Step(rule, part, _kept(rule, answer, ctx))
+        covered = line.end
+    if check.hole is not None and covered < end:
+        yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
+
+
+def _kept(rule: Union[Rule, VmaRule], answer: Answer, ctx: CallContext) -> Answer:
+    """An answer that no entry promises is none (a test holds every rule to its entries)."""
+    return answer if rule.keeps(answer, ctx.request.name) else LETS_THROUGH

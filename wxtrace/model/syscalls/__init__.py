@@ -1,0 +1,1 @@
+"""The memory-shaping system calls, a file each call or family."""
