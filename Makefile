@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Tests side by side; most of their time they wait for a traced program.
 JOBS ?= 3
 
-.PHONY: demo test test-programs check lint screenshot clean
+.PHONY: demo test test-programs check lint compare screenshot clean
 
 demo: $(VENV)/.installed
 	@$(MAKE) -s -C examples
@@ -27,6 +27,10 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy -p wxtrace
 
 check: lint test
+
+# What a change of the model changes: OLD is a folder of journals with the timelines that were made of them before it.
+compare: $(VENV)/.dev
+	$(BIN)/python tests/compare_timelines.py $(OLD)
 
 # The picture in the README.
 screenshot: $(VENV)/.dev
