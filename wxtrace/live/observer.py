@@ -21,7 +21,7 @@ from wxtrace.model.abi import I386
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Named, Resynced, Unloading
 from wxtrace.model.outcome import may_be_refused
-from wxtrace.model.touching import page_align_up
+from wxtrace.model.syscalls.row import page_align_up
 
 if TYPE_CHECKING:
     from wxtrace.live.filters import FilterWatch

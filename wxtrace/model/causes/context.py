@@ -24,7 +24,7 @@ from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.mprotect import Mprotect
 from wxtrace.model.syscalls.mremap import Mremap
 from wxtrace.model.syscalls.remap_file_pages import RemapFilePages
-from wxtrace.model.syscalls.request import CallRequest
+from wxtrace.model.syscalls.row import CallRequest
 from wxtrace.model.syscalls.shm import Shmat, Shmdt
 
 __all__ = ["CallContext", "Installed", "Part"]
