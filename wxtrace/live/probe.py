@@ -126,7 +126,7 @@ class Prober:
         seccomp_filters = status.get("Seccomp_filters", "0")
         mdwe = None
         if self._wants_mdwe(request, call) and seccomp_filters == ("1" if task.filtered else "0"):
-            mdwe = query_mdwe(tid)
+            mdwe = query_mdwe(task)
         return Probe(
             tid=tid,
             comm=comm,
