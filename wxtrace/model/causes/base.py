@@ -147,6 +147,11 @@ class Refusal(Frozen):
         return found
 
     @property
+    def looked_at(self) -> bool:
+        """Whether it is known what lies in the range, and what each of these mappings may become."""
+        return not self.probe.short or (self.probe.vmas_complete and all(part.vma.flags for part in self.parts()))
+
+    @property
     def kernel_decided(self) -> bool:
         """Whether it is certain that no seccomp filter answered."""
         if self.decided == BY_KERNEL or self.probe.status.get("Seccomp") == "0":
@@ -233,7 +238,8 @@ def found(
     related: Tuple[int, ...] = (),
     **words: object,
 ) -> Finding:
-    """What the table says about `cause` here. Proved only where the rule is `certain` and all its needs are met.
+    """What the table says about `cause` here. Proved only where the rule is `certain` and all its needs are met, and
+    never where some of the evidence is older than the call.
 
     `words` fill the templates of the entry; errno, call and kernel are always there.
     """
@@ -242,7 +248,7 @@ def found(
     from wxtrace.model.causes.needs import unmet
 
     missing = unmet(CAUSES[cause].needs, refusal)
-    if at_most == PROVED and (missing or not certain):
+    if at_most == PROVED and (missing or not certain or refusal.probe.short):
         at_most = CONSISTENT
     if Need.NO_MODULE in missing:
         evidence = (*evidence, not_excluded(refusal))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Optional, Tuple
 
+from wxtrace.frozen import replace
 from wxtrace.model.causes import (
     addresses,
     advice,
@@ -27,6 +28,10 @@ from wxtrace.model.causes.catalogue import CAUSES
 from wxtrace.model.event import Diagnosis, Partial
 
 __all__ = ["diagnose", "diagnosis_of"]
+
+_IN_SHORT = seen(
+    "such calls fail all the time, and not all was read anew at this one", "the time there is for looking at failures"
+)
 
 PartRule = Callable[[Refusal, Part], Optional[Finding]]
 
@@ -171,9 +176,13 @@ _BEHIND_VMAS: Tuple[Rule, ...] = (
 
 def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, tuple[int, ...]]:
     """The diagnosis and the events it refers to."""
-    finding = (
-        _first(refusal) or seccomp.filter_possible(refusal) or modules.module_refused(refusal) or _unknown(refusal)
-    )
+    finding = _first(refusal) or seccomp.filter_possible(refusal)
+    if finding is None and refusal.looked_at:
+        finding = modules.module_refused(refusal)
+    if finding is None:
+        finding = _unknown(refusal)
+    if refusal.probe.short:
+        finding = replace(finding, evidence=(*finding.evidence, _IN_SHORT))
     return diagnosis_of(finding, partial), finding.related
 
 
@@ -206,6 +215,9 @@ def _try(refusal: Refusal, rules: Tuple[Rule, ...]) -> Optional[Finding]:
 
 def _vma_by_vma(refusal: Refusal) -> Optional[Finding]:
     for part in refusal.parts():
+        if refusal.probe.short and not part.vma.flags:
+            # What it may become is asked first: without an answer nothing behind it is sure to have been reached.
+            return None
         for rule in _PER_VMA:
             finding = rule(refusal, part)
             if finding is not None:
@@ -217,6 +229,8 @@ def _unknown(refusal: Refusal) -> Finding:
     if refusal.errno == "EINTR":
         signal = seen("EINTR comes from a fatal signal only", "mm/util.c:vm_mmap_pgoff (mmap_write_lock_killable)")
         return found(refusal, "unknown", signal, case="interrupted", at_most=POSSIBLE)
+    if not refusal.looked_at:
+        return found(refusal, "unknown", case="in-short", at_most=POSSIBLE)
     evidence = []
     if refusal.kernel_decided:
         evidence.append(seen("no seccomp filter answered: the call reached the kernel's own code", "ptrace stops"))

@@ -33,6 +33,8 @@ def shmat_arguments(refusal: Refusal) -> Optional[Finding]:
         place = "%#x-%#x %s" % (line.start, line.end, line.path or "(anonymous)")
         taken = seen("%s is mapped" % place, "/proc/PID/smaps")
         return found(refusal, "address.occupied", taken, case="segment", other=place)
+    if request.addr and not probe.vmas_complete:
+        return None
     evidence = [seen("shmid %d, address %#x" % (request.fd, request.addr), _ARGUMENTS)]
     gone = request.fd < 0 or (probe.segment is None and probe.same_namespaces)
     if gone:
