@@ -28,7 +28,7 @@ __all__ = ["Known"]
 
 MOST_VMAS = 1024
 MOST_LINES = 64
-_PLAIN = {"anon": "", "heap": "[heap]", "stack": "[stack]"}
+_PLAIN = {"anon": "", "thread-stack": "", "heap": "[heap]", "stack": "[stack]"}
 """Private memory without an object, and its name in maps: it may become anything (mm/mmap.c:do_mmap)."""
 _ROOM = ("map_count", "largest_gap", "largest_low_gap")
 _NO_RANGE = frozenset({"memfd_create", "seccomp", "ptrace", "personality", "prctl"})

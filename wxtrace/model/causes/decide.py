@@ -101,6 +101,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
         addresses.unmapped,
         protections.sealed,
         protections.whole_only,
+        addresses.not_together,
         addresses.across_mappings,
         limits.memlock,
         limits.address_space,
@@ -214,7 +215,7 @@ def _try(refusal: Refusal, rules: Tuple[Rule, ...]) -> Optional[Finding]:
 
 
 def _vma_by_vma(refusal: Refusal) -> Optional[Finding]:
-    for part in refusal.parts():
+    for part in refusal.reached():
         if refusal.probe.short and not part.vma.flags:
             # What it may become is asked first: without an answer nothing behind it is sure to have been reached.
             return None

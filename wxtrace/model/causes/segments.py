@@ -81,7 +81,8 @@ def remap_arguments(refusal: Refusal) -> Optional[Finding]:
     if request.addr // page * page + size >= 1 << 64 or size == 0:
         fact = seen("the length is %#x" % request.length, _ARGUMENTS)
         return found(refusal, "argument.length", fact, case="wraps" if size else "")
-    part = next(iter(refusal.parts()), None)
+    # The mapping at the start decides (mm/mmap.c:SYSCALL_DEFINE5(remap_file_pages)); without one, none of its flags.
+    part = next(iter(refusal.standing_at(request.addr // page * page)), None)
     if part is not None and part.vma.flags and not part.vma.has("sh"):
         line = part.vma.line
         private = "%#x-%#x is not shared and writable (no `sh`)" % (line.start, line.end)
