@@ -37,6 +37,8 @@ def test_a_mapping_that_was_looked_at_is_still_what_it_was() -> None:
     again = refused(told, SHARED, RW)
     assert cause_of(first) == ("fd.write-mode", "proved")
     assert cause_of(again) == ("fd.write-mode", "consistent")
+    assert again.diagnosis is not None
+    assert "at an earlier failure" in again.diagnosis.evidence[0].source
 
 
 def test_nothing_is_said_of_a_mapping_because_it_is_true_of_another() -> None:

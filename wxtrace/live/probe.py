@@ -140,7 +140,7 @@ class Prober:
             status={key: status[key] for key in _STATUS if key in status},
             limits=parse_limits(read_proc(tid, "limits", 16384)),
             map_count=room.map_count,
-            sysctl={} if short and call.result == _EACCES else _sysctls(),
+            sysctl={} if short and call.result == _EACCES and name in _HOOKED else _sysctls(),
             meminfo=_meminfo(tid) if short_of_memory else {},
             descriptor=descriptor,
             mounts=mounts,

@@ -25,13 +25,15 @@ from wxtrace.model.causes import (
 )
 from wxtrace.model.causes.base import POSSIBLE, Finding, Part, Refusal, Rule, found, seen
 from wxtrace.model.causes.catalogue import CAUSES
-from wxtrace.model.event import Diagnosis, Partial
+from wxtrace.model.event import Diagnosis, Evidence, Partial
 
 __all__ = ["diagnose", "diagnosis_of"]
 
 _IN_SHORT = seen(
     "such calls fail all the time, and not all was read anew at this one", "the time there is for looking at failures"
 )
+
+_FROM_BEFORE = frozenset({"/proc/PID/maps", "/proc/cpuinfo", "/sys/fs/selinux/access", "bpf(BPF_PROG_GET_NEXT_ID)"})
 
 PartRule = Callable[[Refusal, Part], Optional[Finding]]
 
@@ -183,8 +185,17 @@ def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, t
     if finding is None:
         finding = _unknown(refusal)
     if refusal.probe.short:
-        finding = replace(finding, evidence=(*finding.evidence, _IN_SHORT))
+        finding = replace(finding, evidence=(*map(_as_read, finding.evidence), _IN_SHORT))
     return diagnosis_of(finding, partial), finding.related
+
+
+def _as_read(evidence: Evidence) -> Evidence:
+    """Evidence of a call that was not looked at closely, with where it is from (`wxtrace.model.known`)."""
+    if "smaps" in evidence.source:
+        return evidence._replace(source="the calls, and /proc/PID/smaps at an earlier failure")
+    if evidence.source in _FROM_BEFORE:
+        return evidence._replace(source=evidence.source + ", at an earlier failure")
+    return evidence
 
 
 def diagnosis_of(finding: Finding, partial: Optional[Partial] = None) -> Diagnosis:

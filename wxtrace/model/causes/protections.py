@@ -150,8 +150,13 @@ def mdwe_at_mprotect(refusal: Refusal, part: Part) -> Optional[Finding]:
         what = "this memory would be writable and executable at once"
     else:
         what = "this memory was not executable before"
+    line = part.vma.line
+    # Only the part that the call names: the mapping around it may be far larger.
+    asked = part._replace(
+        vma=part.vma._replace(line=line._replace(start=max(line.start, refusal.start), end=min(line.end, refusal.end)))
+    )
     change = seen(
-        "%s would go from %s to %s" % (_place(part), f.prot_letters(part.before), f.prot_letters(refusal.wants)),
+        "%s would go from %s to %s" % (_place(asked), f.prot_letters(part.before), f.prot_letters(refusal.wants)),
         "the map before the call",
     )
     return _mdwe_finding(refusal, what, part.vma.line.start, change)
