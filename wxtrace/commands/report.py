@@ -97,6 +97,7 @@ class _Report:
             return
         self._events += 1
         who = "%s[%d]" % (printable(story.processes[shown.proc - 1].title or "?", 40), shown.pid)
+        self._executable.event(shown, who)
         if shown.outcome in (REFUSED, FAKED) and shown.diagnosis is not None:
             key = _key(shown)
             self._counts[key] = self._counts.get(key, 0) + 1

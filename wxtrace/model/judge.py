@@ -6,16 +6,15 @@ import signal
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
-from wxtrace.frozen import replace
 from wxtrace.model import facts, flags
 from wxtrace.model.abi import call_name
 from wxtrace.model.calls import Request, request_of
 from wxtrace.model.cast import Cast
-from wxtrace.model.causes.base import CONSISTENT, Refusal
+from wxtrace.model.causes.base import Refusal
 from wxtrace.model.event import FAKED, OK, REFUSED, UNFINISHED, Diagnosis, Event, Partial, Touched
 from wxtrace.model.failing import apply_failure, seal_in_part
 from wxtrace.model.outcome import outcome_of_failure
-from wxtrace.model.processes import Pending, TaskState
+from wxtrace.model.processes import Pending, SpaceState, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
 
 __all__ = ["Judge"]
@@ -58,6 +57,8 @@ class Judge:
         self, task: TaskState, call: facts.Call, request: Request, errno: str, touched: List[Touched]
     ) -> Refusal:
         host = self.cast.run.host if self.cast.run is not None else facts.Host("", "", 4096)
+        probe = self.probes.pop(call.tid, None)
+        probe = facts.Probe(call.tid) if probe is None else self._looked_at(task.state, request, probe)
         return Refusal(
             request,
             errno,
@@ -65,7 +66,7 @@ class Judge:
             call.decided,
             call.number,
             host,
-            self.probes.pop(call.tid, facts.Probe(call.tid)),
+            probe,
             touched,
             task.filters,
             task.state.mdwe,
@@ -106,22 +107,24 @@ class Judge:
     def _diagnose(
         self, task: TaskState, refusal: Refusal, partial: Optional[Partial]
     ) -> Tuple[Diagnosis, Tuple[int, ...]]:
-        """Where a failing loop got a short probe, the last full diagnosis of its like stands, as consistent."""
         # Most programs are refused nothing, and never need the rules.
         from wxtrace.model.causes.decide import diagnose
         from wxtrace.model.causes.earlier import with_earlier
         from wxtrace.model.causes.loader import with_loader
 
-        kind = (refusal.request.name, refusal.errno, refusal.request.prot)
-        known = task.process.diagnosed.get(kind)
-        if refusal.probe.short and known is not None:
-            diagnosis, related = known
-            return replace(diagnosis, confidence=CONSISTENT, partial=partial), related
         diagnosis, related = diagnose(refusal, partial)
         diagnosis = with_loader(diagnosis, refusal)
         diagnosis = with_earlier(diagnosis, refusal, task.state.space.overlapping(refusal.start, refusal.end))
-        task.process.diagnosed[kind] = diagnosis, related
         return diagnosis, related
+
+    def _looked_at(self, state: SpaceState, request: Request, probe: facts.Probe) -> facts.Probe:
+        """What is known of the call, and kept for those that are not looked at as closely."""
+        if probe.short:
+            return state.known.completed(state.space, request, probe)
+        state.known.learn(state.space, probe)
+        if probe.mdwe is not None and state.mdwe_by is None:
+            state.mdwe = probe.mdwe
+        return probe
 
     def faked(self, task: TaskState, call: facts.Call, request: Request) -> Event:
         """A filter reported success in the kernel's place, unless its listener let the kernel go on all the same."""

@@ -114,6 +114,37 @@ class Refusal(Frozen):
         """The VMAs of the range in address order, each with its protection before the call."""
         return self._parts(self.start, self.end)
 
+    def reached(self) -> List[Part]:
+        """The VMAs that can have refused the call: mprotect and a move of several mappings do one after the other.
+
+        What was changed had been let pass, with all that lies before it; the first that should have changed and did
+        not was the last one looked at (mm/mprotect.c:do_mprotect_pkey, mm/mremap.c:remap_move).
+        """
+        parts = self.parts()
+        if self.moves_several:
+            return parts[:1]
+        if self.request.name not in ("mprotect", "pkey_mprotect"):
+            return parts
+        own = [part for part in self.touched if part.before is not None and part.after is not None]
+        passed = max((part.end for part in own if part.before != part.after), default=0)
+        wanted = {f.prot_letters(self.wants), f.prot_letters((self.request.prot or 0) & 7)}
+        kept = [part.start for part in own if part.start >= passed and (part.before or "")[:3] not in wanted]
+        last = min(kept, default=self.end)
+        return [part for part in parts if part.vma.line.end > passed and part.vma.line.start <= last]
+
+    @property
+    def moves_several(self) -> bool:
+        """Whether this mremap moves mapping by mapping, with the holes between them (Linux 6.17)."""
+        request = self.request
+        moves = request.name == "mremap" and bool(request.flags & f.MREMAP_FIXED)
+        return moves and request.length == request.new_length and self.kernel >= (6, 17)
+
+    @property
+    def moved(self) -> bool:
+        """Whether this mremap has moved some of its mappings before it failed."""
+        inside = [part for part in self.touched if self.start <= part.start < self.end]
+        return self.moves_several and any(part.before is not None and part.after is None for part in inside)
+
     def replaced(self) -> List[Part]:
         """The VMAs that would go beside the range: under mremap's target, under shmat, what brk would give back."""
         request = self.request
@@ -145,6 +176,11 @@ class Refusal(Frozen):
                     break
             found.append(Part(vma, before))
         return found
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether it is known what lies in the range, and what each of these mappings may become."""
+        return not self.probe.short or (self.probe.vmas_complete and all(part.vma.flags for part in self.parts()))
 
     @property
     def kernel_decided(self) -> bool:
@@ -233,7 +269,8 @@ def found(
     related: Tuple[int, ...] = (),
     **words: object,
 ) -> Finding:
-    """What the table says about `cause` here. Proved only where the rule is `certain` and all its needs are met.
+    """What the table says about `cause` here. Proved only where the rule is `certain` and all its needs are met, and
+    never where some of the evidence is older than the call.
 
     `words` fill the templates of the entry; errno, call and kernel are always there.
     """
@@ -242,7 +279,7 @@ def found(
     from wxtrace.model.causes.needs import unmet
 
     missing = unmet(CAUSES[cause].needs, refusal)
-    if at_most == PROVED and (missing or not certain):
+    if at_most == PROVED and (missing or not certain or refusal.probe.short):
         at_most = CONSISTENT
     if Need.NO_MODULE in missing:
         evidence = (*evidence, not_excluded(refusal))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Optional, Tuple
 
+from wxtrace.frozen import replace
 from wxtrace.model.causes import (
     addresses,
     advice,
@@ -24,9 +25,15 @@ from wxtrace.model.causes import (
 )
 from wxtrace.model.causes.base import POSSIBLE, Finding, Part, Refusal, Rule, found, seen
 from wxtrace.model.causes.catalogue import CAUSES
-from wxtrace.model.event import Diagnosis, Partial
+from wxtrace.model.event import Diagnosis, Evidence, Partial
 
 __all__ = ["diagnose", "diagnosis_of"]
+
+_IN_SHORT = seen(
+    "such calls fail all the time, and not all was read anew at this one", "the time there is for looking at failures"
+)
+
+_FROM_BEFORE = frozenset({"/proc/PID/maps", "/proc/cpuinfo", "/sys/fs/selinux/access", "bpf(BPF_PROG_GET_NEXT_ID)"})
 
 PartRule = Callable[[Refusal, Part], Optional[Finding]]
 
@@ -96,6 +103,7 @@ _RULES: Dict[str, Tuple[Rule, ...]] = {
         addresses.unmapped,
         protections.sealed,
         protections.whole_only,
+        addresses.not_together,
         addresses.across_mappings,
         limits.memlock,
         limits.address_space,
@@ -171,10 +179,23 @@ _BEHIND_VMAS: Tuple[Rule, ...] = (
 
 def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, tuple[int, ...]]:
     """The diagnosis and the events it refers to."""
-    finding = (
-        _first(refusal) or seccomp.filter_possible(refusal) or modules.module_refused(refusal) or _unknown(refusal)
-    )
+    finding = _first(refusal) or seccomp.filter_possible(refusal)
+    if finding is None and refusal.looked_at:
+        finding = modules.module_refused(refusal)
+    if finding is None:
+        finding = _unknown(refusal)
+    if refusal.probe.short:
+        finding = replace(finding, evidence=(*map(_as_read, finding.evidence), _IN_SHORT))
     return diagnosis_of(finding, partial), finding.related
+
+
+def _as_read(evidence: Evidence) -> Evidence:
+    """Evidence of a call that was not looked at closely, with where it is from (`wxtrace.model.known`)."""
+    if "smaps" in evidence.source:
+        return evidence._replace(source="the calls, and /proc/PID/smaps at an earlier failure")
+    if evidence.source in _FROM_BEFORE:
+        return evidence._replace(source=evidence.source + ", at an earlier failure")
+    return evidence
 
 
 def diagnosis_of(finding: Finding, partial: Optional[Partial] = None) -> Diagnosis:
@@ -205,7 +226,10 @@ def _try(refusal: Refusal, rules: Tuple[Rule, ...]) -> Optional[Finding]:
 
 
 def _vma_by_vma(refusal: Refusal) -> Optional[Finding]:
-    for part in refusal.parts():
+    for part in refusal.reached():
+        if refusal.probe.short and not part.vma.flags:
+            # What it may become is asked first: without an answer nothing behind it is sure to have been reached.
+            return None
         for rule in _PER_VMA:
             finding = rule(refusal, part)
             if finding is not None:
@@ -217,6 +241,8 @@ def _unknown(refusal: Refusal) -> Finding:
     if refusal.errno == "EINTR":
         signal = seen("EINTR comes from a fatal signal only", "mm/util.c:vm_mmap_pgoff (mmap_write_lock_killable)")
         return found(refusal, "unknown", signal, case="interrupted", at_most=POSSIBLE)
+    if not refusal.looked_at:
+        return found(refusal, "unknown", case="in-short", at_most=POSSIBLE)
     evidence = []
     if refusal.kernel_decided:
         evidence.append(seen("no seccomp filter answered: the call reached the kernel's own code", "ptrace stops"))
