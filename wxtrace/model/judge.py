@@ -6,15 +6,14 @@ import signal
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
-from wxtrace.frozen import replace
 from wxtrace.model import facts, flags
 from wxtrace.model.calls import request_of
 from wxtrace.model.cast import Cast
-from wxtrace.model.causes.base import CONSISTENT, Refusal
+from wxtrace.model.causes.base import Refusal
 from wxtrace.model.event import FAKED, OK, REFUSED, UNFINISHED, Diagnosis, Event, Partial, Touched
 from wxtrace.model.failing import apply_failure
 from wxtrace.model.outcome import outcome_of_failure
-from wxtrace.model.processes import Pending, TaskState
+from wxtrace.model.processes import Pending, SpaceState, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
 from wxtrace.model.syscalls.ptrace import Ptrace
 from wxtrace.model.syscalls.row import CallRequest, Syscall
@@ -88,11 +87,13 @@ class Judge:
         self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest
     ) -> Tuple[List[Touched], facts.Probe, bool]:
         """What the call touched all the same, its evidence, and whether a fresh reading found anything changed."""
-        probe = self.probes.pop(call.tid, facts.Probe(call.tid))
+        probe = self.probes.pop(call.tid, None)
         changes = self.apply_resynced(task)
         n, page_size = self.cast.last_n + 1, self.cast.page_size
-        touched = apply_failure(task.state.space, row, request, changes, probe.vmas, n, page_size)
-        return touched, probe, bool(changes)
+        vmas = probe.vmas if probe is not None else []
+        touched = apply_failure(task.state.space, row, request, changes, vmas, n, page_size)
+        known = facts.Probe(call.tid) if probe is None else self._looked_at(task.state, row, request, probe)
+        return touched, known, bool(changes)
 
     def failed(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:
         """The call came back with an error (or, for brk, with the old break)."""
@@ -117,22 +118,24 @@ class Judge:
     def _diagnose(
         self, task: TaskState, refusal: Refusal, partial: Optional[Partial]
     ) -> Tuple[Diagnosis, Tuple[int, ...]]:
-        """Where a failing loop got a short probe, the last full diagnosis of its like stands, as consistent."""
         # Most programs are refused nothing, and never need the rules.
         from wxtrace.model.causes.decide import diagnose
         from wxtrace.model.causes.earlier import with_earlier
         from wxtrace.model.causes.loader import with_loader
 
-        kind = (refusal.request.name, refusal.errno, refusal.old.prot)
-        known = task.process.diagnosed.get(kind)
-        if refusal.probe.short and known is not None:
-            diagnosis, related = known
-            return replace(diagnosis, confidence=CONSISTENT, partial=partial), related
         diagnosis, related = diagnose(refusal, partial)
         diagnosis = with_loader(diagnosis, refusal)
         diagnosis = with_earlier(diagnosis, refusal, task.state.space.overlapping(refusal.start, refusal.end))
-        task.process.diagnosed[kind] = diagnosis, related
         return diagnosis, related
+
+    def _looked_at(self, state: SpaceState, row: Syscall, request: CallRequest, probe: facts.Probe) -> facts.Probe:
+        """What is known of the call, and kept for those that are not looked at as closely."""
+        if probe.short:
+            return state.known.completed(state.space, row, request, probe)
+        state.known.learn(state.space, probe)
+        if probe.mdwe is not None and state.mdwe_by is None:
+            state.mdwe = probe.mdwe
+        return probe
 
     def faked(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:
         """A filter reported success in the kernel's place, unless its listener let the kernel go on all the same."""

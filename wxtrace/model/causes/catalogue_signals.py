@@ -128,7 +128,11 @@ SIGNALS = (
             "interrupted": Case(
                 "a fatal signal came while the call waited for the memory map, and nothing was done",
                 (developer("Nothing to mend: the process was dying."),),
-            )
+            ),
+            "in-short": Case(
+                "{errno}, and why is not known: such calls fail all the time, and this one was not looked at closely",
+                (developer("Let the program fail less often: the first failures of each kind are looked at closely."),),
+            ),
         },
     ),
 )

@@ -101,5 +101,6 @@ ROWS = (
         affects=_affects,
         changes_map=True,
         effect=_destroy,
+        looks_at=lambda request, brk: [(request.context, request.context + 1)],
     ),
 )

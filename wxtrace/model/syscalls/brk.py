@@ -10,7 +10,7 @@ from wxtrace.model.event import Touched
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, gone, map_new
-from wxtrace.model.syscalls.row import EVERYTHING, Aim, Evidence, Range, Returns, Syscall, Words, page_align_up
+from wxtrace.model.syscalls.row import EVERYTHING, Aim, Range, Returns, Syscall, Words, page_align_up
 
 __all__ = ["ROWS", "Brk"]
 
@@ -55,6 +55,11 @@ def _aims(request: Brk, space: AddressSpace, page: int) -> Aim:
     return Aim((min(old, new), max(old, new)), asked=f.prot_letters(_RW), unmapped_too=Provenance.HEAP)
 
 
+def _looks_at(request: Brk, brk: Optional[int]) -> List[Range]:
+    end = request.addr if brk is None else brk
+    return [(min(request.addr, end), max(request.addr, end) + 1)]
+
+
 ROWS = (
     Syscall(
         "brk",
@@ -68,6 +73,6 @@ ROWS = (
         changes_map=True,
         effect=_effect,
         aims=_aims,
-        evidence=(Evidence.VMAS,),
+        looks_at=_looks_at,
     ),
 )

@@ -12,7 +12,16 @@ from wxtrace.model.region import Region
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, still_there
-from wxtrace.model.syscalls.row import EVERYTHING, Evidence, Range, Syscall, Words, page_align_up, signed32, unsigned32
+from wxtrace.model.syscalls.row import (
+    EVERYTHING,
+    Range,
+    Syscall,
+    Words,
+    looks_at_own_range,
+    page_align_up,
+    signed32,
+    unsigned32,
+)
 
 __all__ = ["ROWS", "Madvise", "ProcessMadvise"]
 
@@ -101,7 +110,7 @@ ROWS = (
         splits=True,
         effect=_advise,
         remains=_remains,
-        evidence=(Evidence.VMAS,),
+        looks_at=looks_at_own_range,
     ),
     Syscall(
         "process_madvise",

@@ -137,6 +137,10 @@ def _reread(request: Mmap, page: int) -> List[Range]:
     return [(request.addr, request.addr + page_align_up(request.length, page))]
 
 
+def _looks_at(request: Mmap, brk: Optional[int]) -> List[Range]:
+    return [(request.addr, request.addr + max(request.length, 1))] if request.fixed else []
+
+
 _ARGUMENTS = (("addr", s.address), ("length", s.length), ("prot", s.prot), ("flags", s.map_flags), ("fd", s.number))
 _MMAP = Syscall(
     "mmap",
@@ -153,8 +157,8 @@ _MMAP = Syscall(
     effect=_effect,
     aims=_aims,
     reread=_reread,
+    looks_at=_looks_at,
     evidence=(
-        Evidence.VMAS,
         Evidence.DESCRIPTOR,
         Evidence.MODULES,
         Evidence.ROOM,

@@ -12,7 +12,17 @@ from wxtrace.model.region import same_but_history
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext
-from wxtrace.model.syscalls.row import EVERYTHING, Aim, Evidence, Range, Syscall, Words, page_align_up, signed32
+from wxtrace.model.syscalls.row import (
+    EVERYTHING,
+    Aim,
+    Evidence,
+    Range,
+    Syscall,
+    Words,
+    looks_at_own_range,
+    page_align_up,
+    signed32,
+)
 
 __all__ = ["ROWS", "Mprotect"]
 
@@ -106,7 +116,8 @@ _MPROTECT = Syscall(
     effect=_effect,
     aims=_aims,
     reread=_range,
-    evidence=(Evidence.VMAS, Evidence.MODULES, Evidence.MDWE, Evidence.LIBRARY),
+    evidence=(Evidence.MODULES, Evidence.MDWE, Evidence.LIBRARY),
+    looks_at=looks_at_own_range,
 )
 ROWS = (
     _MPROTECT,
@@ -117,6 +128,6 @@ ROWS = (
         arguments=(*_ARGUMENTS, ("pkey", s.number)),
         request=lambda a: Mprotect(a[0], a[1], a[2], signed32(a[3])),
         in_every_kernel=False,
-        evidence=(Evidence.VMAS, Evidence.MODULES, Evidence.MDWE, Evidence.LIBRARY, Evidence.CPU),
+        evidence=(Evidence.MODULES, Evidence.MDWE, Evidence.LIBRARY, Evidence.CPU),
     ),
 )

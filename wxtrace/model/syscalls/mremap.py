@@ -116,6 +116,12 @@ def _reread(request: Mremap, page: int) -> List[Range]:
     return [old, _target(request, page)]
 
 
+def _looks_at(request: Mremap, brk: Optional[int]) -> List[Range]:
+    start, target = request.old_address, request.new_address
+    old = (start, start + max(request.old_size, request.new_size, 1))
+    return [old, (target, target + max(request.new_size, 1))] if request.flags & f.MREMAP_FIXED else [old]
+
+
 ROWS = (
     Syscall(
         "mremap",
@@ -136,6 +142,7 @@ ROWS = (
         effect=_effect,
         aims=_aims,
         reread=_reread,
-        evidence=(Evidence.VMAS, Evidence.MODULES, Evidence.ROOM),
+        looks_at=_looks_at,
+        evidence=(Evidence.MODULES, Evidence.ROOM),
     ),
 )

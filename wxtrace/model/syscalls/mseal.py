@@ -10,7 +10,7 @@ from wxtrace.model.event import Touched
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, still_there
-from wxtrace.model.syscalls.row import EVERYTHING, Evidence, Range, Syscall, Words, page_align_up
+from wxtrace.model.syscalls.row import EVERYTHING, Range, Syscall, Words, looks_at_own_range, page_align_up
 
 __all__ = ["ROWS", "Mseal"]
 
@@ -76,6 +76,6 @@ ROWS = (
         splits=True,
         effect=_effect,
         remains=_remains,
-        evidence=(Evidence.VMAS,),
+        looks_at=looks_at_own_range,
     ),
 )

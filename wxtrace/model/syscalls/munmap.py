@@ -9,7 +9,7 @@ from wxtrace.model.event import Touched
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, gone
-from wxtrace.model.syscalls.row import EVERYTHING, Evidence, Range, Syscall, Words, page_align_up
+from wxtrace.model.syscalls.row import EVERYTHING, Range, Syscall, Words, looks_at_own_range, page_align_up
 
 __all__ = ["ROWS", "Munmap"]
 
@@ -57,6 +57,6 @@ ROWS = (
         splits=True,
         effect=_effect,
         reread=_range,
-        evidence=(Evidence.VMAS,),
+        looks_at=looks_at_own_range,
     ),
 )

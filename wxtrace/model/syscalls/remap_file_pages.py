@@ -11,7 +11,16 @@ from wxtrace.model.region import Piece
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, born, gone
-from wxtrace.model.syscalls.row import EVERYTHING, Aim, Evidence, Range, Syscall, Words, page_align_up
+from wxtrace.model.syscalls.row import (
+    EVERYTHING,
+    Aim,
+    Evidence,
+    Range,
+    Syscall,
+    Words,
+    looks_at_own_range,
+    page_align_up,
+)
 
 __all__ = ["ROWS", "RemapFilePages"]
 
@@ -77,6 +86,7 @@ ROWS = (
         changes_map=True,
         effect=_effect,
         aims=_aims,
-        evidence=(Evidence.VMAS, Evidence.MODULES),
+        evidence=(Evidence.MODULES,),
+        looks_at=looks_at_own_range,
     ),
 )

@@ -30,6 +30,7 @@ __all__ = [
     "Spelling",
     "Syscall",
     "Words",
+    "looks_at_own_range",
     "page_align_up",
     "signed32",
     "unsigned32",
@@ -77,7 +78,6 @@ class Returns(Enum):
 class Evidence(Enum):
     """What has to be read for a failed call of a kind, beside what is read for every one."""
 
-    VMAS = "the mappings of its range"
     DESCRIPTOR = "the descriptor it names"
     MODULES = "the security modules: they have a hook in it (include/linux/lsm_hook_defs.h)"
     ROOM = "the gaps between the mappings"
@@ -121,6 +121,15 @@ def _no_range(request: Any, result: int, page: int) -> List[Range]:
 
 def _own_range(request: Any, space: AddressSpace, page: int) -> Aim:
     return Aim((request.start, request.start + page_align_up(request.length, page)))
+
+
+def _nowhere(request: Any, brk: Optional[int]) -> List[Range]:
+    return []
+
+
+def looks_at_own_range(request: CallRequest, brk: Optional[int]) -> List[Range]:
+    """At least the mapping at its start."""
+    return [(request.start, request.start + max(request.length, 1))]
 
 
 def _no_checks() -> Order:
@@ -179,6 +188,8 @@ class Syscall(Frozen):
     reread: Callable[[Any, int], List[Range]] = _no_ranges
     remains: Optional[Callable[[AddressSpace, Any, Sequence[Vma], int, int], None]] = None
     evidence: Sequence[Evidence] = ()
+    # Where the rules look for mappings, given the end of the heap; [] for a call that names none.
+    looks_at: Callable[[Any, Optional[int]], List[Range]] = _nowhere
     # The kernel's order of checks; imported when a call was refused.
     checks: Callable[[], Order] = _no_checks
 

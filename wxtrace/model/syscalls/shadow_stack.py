@@ -10,7 +10,16 @@ from wxtrace.model.event import Touched
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, map_new
-from wxtrace.model.syscalls.row import EVERYTHING, Evidence, Range, Returns, Syscall, Words, unsigned32
+from wxtrace.model.syscalls.row import (
+    EVERYTHING,
+    Evidence,
+    Range,
+    Returns,
+    Syscall,
+    Words,
+    looks_at_own_range,
+    unsigned32,
+)
 
 __all__ = ["ROWS", "MapShadowStack"]
 
@@ -60,6 +69,7 @@ ROWS = (
         shown=lambda a: True,
         changes_map=True,
         effect=_effect,
-        evidence=(Evidence.VMAS, Evidence.CPU),
+        evidence=(Evidence.CPU,),
+        looks_at=looks_at_own_range,
     ),
 )

@@ -132,7 +132,8 @@ ROWS = (
         effect=_attach,
         aims=_attach_aims,
         reread=lambda request, page: [EVERYTHING] if request.shmflg & f.SHM_REMAP else [],
-        evidence=(Evidence.VMAS, Evidence.MODULES, Evidence.ROOM, Evidence.NAMESPACES, Evidence.SEGMENT, Evidence.MDWE),
+        looks_at=lambda request, brk: [(request.shmaddr, request.shmaddr + 1)],
+        evidence=(Evidence.MODULES, Evidence.ROOM, Evidence.NAMESPACES, Evidence.SEGMENT, Evidence.MDWE),
     ),
     Syscall(
         "shmdt",
@@ -146,7 +147,7 @@ ROWS = (
         effect=_detach,
         aims=_detach_aims,
         reread=lambda request, page: [EVERYTHING],
-        evidence=(Evidence.VMAS,),
+        looks_at=lambda request, brk: [(request.shmaddr, request.shmaddr + 1)],
     ),
     Syscall(
         "ipc",
