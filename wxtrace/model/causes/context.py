@@ -108,6 +108,14 @@ class CallContext(Frozen):
         changed = [part.end for part in self.touched if part.region is not None and part.before != part.after]
         return max(changed, default=self.start)
 
+    def came_to(self, address: int) -> bool:
+        """Whether the call can have come so far: mprotect changes one mapping before it looks at the next."""
+        if not isinstance(self.request, Mprotect):
+            return True
+        wanted = f.prot_letters(self.wants)
+        before = [part for part in self.touched if part.start < address and part.after is not None]
+        return all(part.after is None or part.after[:3] == wanted for part in before)
+
     def replaced(self) -> List[Part]:
         """The VMAs that would go beside the range: under mremap's target, under shmat, what brk would give back."""
         request = self.request

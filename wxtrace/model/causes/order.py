@@ -61,13 +61,13 @@ def _each_vma(ctx: CallContext, check: EachVma) -> Iterator[Step]:
         line = part.vma.line
         if line.end <= covered:
             continue
-        if check.hole is not None and line.start > covered:
+        if check.hole is not None and line.start > covered and ctx.came_to(covered):
             yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
         for rule in check.rules:
             answer = rule(ctx, part)
             yield Step(rule, part, _kept(rule, answer, ctx))
         covered = line.end
-    if check.hole is not None and covered < end:
+    if check.hole is not None and covered < end and ctx.came_to(covered):
         yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
 
 
