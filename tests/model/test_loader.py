@@ -6,7 +6,7 @@ import shlex
 from typing import List, Optional
 
 import pytest
-from stories import PAGE, RW, RWX, RX, STACK, R, Told, cause_of, facts_of, file_line, line, vma
+from stories import MAYS, PAGE, RW, RWX, RX, STACK, R, Told, cause_of, facts_of, file_line, line, vma
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model.event import Event
@@ -39,7 +39,8 @@ def unmapped(told: Told, library: Library = EXECSTACK, loader: str = "2.41") -> 
 
 
 def stack_asked(told: Told, result: int = 0, library: Optional[Library] = None) -> Event:
-    probe = Probe(100, vmas=[vma(MAPS[0])], status={"Seccomp": "0"}, mdwe=1, library=library) if result else None
+    stack = vma(MAPS[-1], *MAYS, "gd")
+    probe = Probe(100, vmas=[stack], status={"Seccomp": "0"}, mdwe=1, library=library) if result else None
     told.call("mprotect", STACK + 0x20 * PAGE, PAGE, RWX | GROWSDOWN, result=result, probe=probe)
     return told.last
 

@@ -18,7 +18,8 @@ from wxtrace.live.procfs import read_link, read_proc
 from wxtrace.live.selinuxfs import Selinuxfs
 from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
-from wxtrace.model.causes.selinux_checks import LOW, class_of, has_object
+from wxtrace.model.causes.mappings import has_object
+from wxtrace.model.causes.selinux.checks import LOW, class_of
 from wxtrace.model.objects import MountFact
 from wxtrace.model.restrictions import DESCRIPTOR, PolicyAnswer, SelinuxState
 

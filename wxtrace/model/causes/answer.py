@@ -7,7 +7,7 @@ before the call and never the errno that came.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Callable, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Iterable, Mapping, Optional, Tuple, Union
 
 from wxtrace.frozen import Frozen
 from wxtrace.model.causes.entry import Cause, Need
@@ -24,6 +24,7 @@ __all__ = [
     "Verdict",
     "VmaRule",
     "cannot_tell",
+    "first_of",
     "may_refuse",
     "refuses",
     "rule",
@@ -45,6 +46,7 @@ class Answer(Frozen):
     `errnos`: what the kernel would give, more than one where that cannot be told. `missing`: what would settle an
     answer that is UNKNOWN. `by_exclusion`: an UNKNOWN answer that is proved where every other rule of the order
     answers otherwise. `at_most`: None for an answer that says only that something could not be looked at.
+    `among`: the cause to name where another answer with the same one fits as well.
     """
 
     verdict: Verdict
@@ -57,6 +59,11 @@ class Answer(Frozen):
     related: Tuple[int, ...] = ()
     at_most: Optional[Confidence] = Confidence.PROVED
     by_exclusion: bool = False
+    among: Optional[Cause] = None
+
+    def fits(self, came: Errno) -> bool:
+        """Whether this answer explains an errno: every one where the entry promises any."""
+        return came in self.errnos if self.errnos else came is not Errno.NONE
 
 
 LETS_THROUGH = Answer(Verdict.LETS_THROUGH)
@@ -83,7 +90,7 @@ def refuses(
     from wxtrace.model.causes.needs import unmet
 
     errnos = _errnos(ctx, cause, errno)
-    missing = unmet(cause.needs, ctx, errnos)
+    missing = unmet(cause.needs, ctx)
     verdict = (
         Verdict.REFUSES
         if certain and not missing and not ctx.probe.short and at_most is Confidence.PROVED
@@ -104,24 +111,37 @@ def may_refuse(
     at_most: Confidence = Confidence.CONSISTENT,
     by_exclusion: bool = False,
     related: Tuple[int, ...] = (),
+    among: Optional[Cause] = None,
     **words: object,
 ) -> Answer:
     """Whether the kernel refuses cannot be known; if it did, this is what to say.
 
-    `by_exclusion`: nothing shows it directly, but where all else is known not to refuse, it is proved. Not so where
-    evidence that the entry needs is missing.
+    `by_exclusion`: nothing shows it directly, but where all else is known not to refuse, it is proved; not so where
+    evidence that the entry needs is missing. `among`: the cause to name where another one with the same `among` cannot
+    be excluded either.
     """
     from wxtrace.model.causes.needs import unmet
 
     errnos = _errnos(ctx, cause, errno)
-    missing = (*without, *unmet(cause.needs, ctx, errnos))
+    missing = (*without, *unmet(cause.needs, ctx))
     by_exclusion = by_exclusion and not missing
-    return Answer(Verdict.UNKNOWN, cause, errnos, case, words, evidence, missing, related, at_most, by_exclusion)
+    return Answer(Verdict.UNKNOWN, cause, errnos, case, words, evidence, missing, related, at_most, by_exclusion, among)
 
 
 def cannot_tell(ctx: CallContext, cause: Cause, *missing: Need, errno: Given = None) -> Answer:
     """Not looked at: enough to keep another cause from being proved, not enough to name this one."""
     return Answer(Verdict.UNKNOWN, cause, _errnos(ctx, cause, errno), missing=missing, at_most=None)
+
+
+def first_of(answers: Iterable[Answer]) -> Answer:
+    """Of answers about one thing after the other: the first that refuses, else the first that cannot be known."""
+    unknown = LETS_THROUGH
+    for answer in answers:
+        if answer.verdict is Verdict.REFUSES:
+            return answer
+        if unknown is LETS_THROUGH:
+            unknown = answer
+    return unknown
 
 
 def _errnos(ctx: CallContext, cause: Cause, errno: Given) -> Tuple[Errno, ...]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from string import Formatter
 from typing import Callable, Dict, Optional, Tuple
 
 from wxtrace.frozen import Frozen
 from wxtrace.model.causes.context import CallContext, Installed, Part
-from wxtrace.model.causes.entry import Need, admin, developer
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.causes.entry import admin, developer
 from wxtrace.model.event import Evidence, Fix
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "developer",
     "found",
     "in_words",
-    "not_excluded",
     "number_of",
     "pasteable",
     "seen",
@@ -84,30 +83,26 @@ def found(
     from wxtrace.model.causes.catalogue import CAUSES
     from wxtrace.model.causes.needs import unmet
 
-    came = (Errno[refusal.errno],) if refusal.errno in Errno.__members__ else ()
-    missing = unmet(CAUSES[cause].needs, refusal, came)
+    missing = unmet(CAUSES[cause].needs, refusal)
     if at_most == PROVED and (missing or not certain or refusal.probe.short):
         at_most = CONSISTENT
-    if Need.NO_MODULE in missing:
-        evidence = (*evidence, not_excluded(refusal))
     known = {"errno": refusal.errno, "call": refusal.request.name, "kernel": refusal.host.kernel, **words}
     summary, fixes = in_words(cause, case, **known)
     return Finding(cause, at_most, summary, evidence, fixes, related)
 
 
-def not_excluded(refusal: Refusal) -> Evidence:
-    """Why a cause that security modules come before is not proved, and what would settle it."""
-    names = ", ".join("bpf (as root, wxtrace can tell)" if n == "bpf" else n for n in refusal.module_suspects)
-    return seen("a security module is asked first, and cannot be excluded: %s" % names, "/sys/kernel/security/lsm")
-
-
 def in_words(cause: str, case: str = "", **words: object) -> Tuple[str, Tuple[Fix, ...]]:
-    """Sentence and fixes of one case of a cause. A command that lacks a word (None, or not given) is left out."""
+    """Sentence and fixes of one case of a cause.
+
+    A command that lacks a word (None, or not given) is left out, and a fix that speaks of one that is None with it.
+    """
     from wxtrace.model.causes.catalogue import CAUSES
 
     said, known = CAUSES[cause].case(case), _Words(words)
     fixes = tuple(
-        fix._replace(text=fix.text.format_map(known), command=_command(fix.command, words)) for fix in said.fixes
+        fix._replace(text=fix.text.format_map(known), command=_command(fix.command, words))
+        for fix in said.fixes
+        if all(words.get(word, "") is not None for _, word, _, _ in Formatter().parse(fix.text) if word)
     )
     return said.sentence.format_map(known), fixes
 

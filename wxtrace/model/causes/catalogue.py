@@ -12,18 +12,20 @@ from wxtrace.model.causes.argument.entries import ARGUMENTS
 from wxtrace.model.causes.catalogue_files import FILES
 from wxtrace.model.causes.catalogue_filters import FILTERS
 from wxtrace.model.causes.catalogue_limits import LIMITS
-from wxtrace.model.causes.catalogue_modules import MODULES
 from wxtrace.model.causes.catalogue_protections import PROTECTIONS
 from wxtrace.model.causes.catalogue_signals import SIGNALS
 from wxtrace.model.causes.entry import Cause
+from wxtrace.model.causes.lsm import APPARMOR, BPF_LSM, IMA, IPE, LSM_UNKNOWN, SMACK
+from wxtrace.model.causes.mdwe import MDWE
+from wxtrace.model.causes.mseal import MSEAL
+from wxtrace.model.causes.selinux.entries import SELINUX
 
 __all__ = ["CAUSES", "family", "similar"]
 
-CAUSES: Dict[str, Cause] = {
-    cause.id: cause
-    for part in (FILES, PROTECTIONS, MODULES, FILTERS, LIMITS, ADDRESSES, ARGUMENTS, SIGNALS)
-    for cause in part
-}
+_MODULES = (*SELINUX, APPARMOR, IPE, SMACK, IMA, BPF_LSM, LSM_UNKNOWN)
+_FAMILIES = (FILES, (MDWE, MSEAL), PROTECTIONS, _MODULES, FILTERS, LIMITS, ADDRESSES, ARGUMENTS, SIGNALS)
+
+CAUSES: Dict[str, Cause] = {cause.id: cause for part in _FAMILIES for cause in part}
 
 
 def family(prefix: str) -> List[Cause]:

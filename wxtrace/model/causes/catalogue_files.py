@@ -7,7 +7,7 @@ from wxtrace.model.enumerations import Errno
 
 __all__ = ["FILES"]
 
-_OPENED = (Need.ANSWERED, Need.DESCRIPTOR, Need.NO_MODULE)
+_OPENED = (Need.ANSWERED, Need.DESCRIPTOR)
 _REMOUNT = admin(
     "Allow execution on that mount (mappings made before keep the old rule).", "mount -o remount,exec {quoted_mount}"
 )

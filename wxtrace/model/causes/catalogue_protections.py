@@ -1,4 +1,4 @@
-"""Causes in the memory itself: MDWE, seals on ranges, protection keys, huge pages, secret memory, shadow stacks."""
+"""Causes in the memory itself: protection keys, huge pages, secret memory, shadow stacks."""
 
 from __future__ import annotations
 
@@ -7,95 +7,9 @@ from wxtrace.model.enumerations import Errno
 
 __all__ = ["PROTECTIONS"]
 
-_LIFT = admin(
-    "Run it without the restriction (for a systemd unit: MemoryDenyWriteExecute=no).", "{systemctl} edit {unit}"
-)
 _WHOLE = developer("Change whole huge pages: address and length must be multiples of their size.")
 
 PROTECTIONS = (
-    Cause(
-        "mdwe",
-        "kernel",
-        "The process has given up making memory executable (PR_SET_MDWE, “memory-deny-write-execute”), and this would.",
-        {
-            "mmap": (Errno.EACCES,),
-            "mprotect": (Errno.EACCES,),
-            "pkey_mprotect": (Errno.EACCES,),
-            "shmat": (Errno.EACCES,),
-        },
-        (Need.ANSWERED, Need.MDWE, Need.BEFORE, Need.NO_MODULE),
-        "MDWE: the process has given up making memory executable, and {what}",
-        (
-            developer(
-                "Keep writing and executing apart: map the code twice from one memfd (a writable and an executable "
-                "view), or map it executable from a finished file."
-            ),
-            _LIFT,
-        ),
-        "include/linux/mman.h:map_deny_write_exec, mm/mprotect.c, mm/vma.c:mmap_region",
-        {
-            "stack": Case(
-                "",
-                (
-                    developer(
-                        "Keep code off the stack. A library that asks for it is to be linked with -z noexecstack "
-                        "(its assembler files need .note.GNU-stack), or patchelf --clear-execstack clears the mark."
-                    ),
-                    _LIFT,
-                ),
-            ),
-            "textrel": Case(
-                "",
-                (
-                    developer(
-                        "Rebuild the library with -fPIC: its text relocations make the loader write to its code."
-                    ),
-                    _LIFT,
-                ),
-            ),
-        },
-        "mdwe jit_anon",
-    ),
-    Cause(
-        "mseal",
-        "kernel",
-        "The range holds memory that was sealed with mseal: its place and its protection are fixed for good.",
-        {
-            "mprotect": (Errno.EPERM,),
-            "pkey_mprotect": (Errno.EPERM,),
-            "munmap": (Errno.EPERM,),
-            "mmap": (Errno.EPERM,),
-            "mremap": (Errno.EPERM,),
-            "shmat": (Errno.EPERM,),
-            "remap_file_pages": (Errno.EPERM,),
-            "madvise": (Errno.EPERM,),
-            "brk": (Errno.NONE,),
-            "shmdt": (Errno.NONE,),
-        },
-        (Need.ANSWERED, Need.VM_FLAGS),
-        "the range holds sealed memory, which can be neither unmapped, moved, replaced nor given another protection",
-        (
-            developer(
-                "Make the change before mseal, and keep what must change out of the sealed range; nothing unseals it."
-            ),
-        ),
-        "mm/mseal.c, mm/vma.h:can_modify_vma",
-        {
-            "advice": Case(
-                "the range holds sealed memory that is not writable, and this advice would throw its content away",
-                (developer("Give the advice before mseal; sealed memory may be discarded only while it is writable."),),
-            ),
-            "detach": Case(
-                "shmdt reported success, but the segment holds sealed memory, which stays mapped",
-                (developer("Do not count on the address being free: sealed memory stays until the process ends."),),
-            ),
-            "shrink": Case(
-                "the heap cannot shrink over sealed memory: brk answered with the old break and changed nothing"
-            ),
-            "target": Case("the range to be replaced holds sealed memory, which must stay as it is"),
-        },
-        "mseal_ops",
-    ),
     Cause(
         "pkey",
         "kernel",
@@ -184,7 +98,8 @@ PROTECTIONS = (
                 Errno.ERANGE,
                 Errno.EOVERFLOW,
             ),
-            "mprotect": (Errno.EINVAL, Errno.EACCES),
+            "mprotect": (Errno.EACCES,),
+            "pkey_mprotect": (Errno.EACCES,),
             "arch_prctl": (Errno.EOPNOTSUPP, Errno.ENOTSUPP),
         },
         (Need.ANSWERED, Need.CPU),

@@ -14,8 +14,6 @@ from wxtrace.frozen import Frozen
 from wxtrace.model import flags as f
 from wxtrace.model.abi import I386
 from wxtrace.model.calls import Request
-from wxtrace.model.causes import module_hooks
-from wxtrace.model.enumerations import Errno
 from wxtrace.model.event import Touched
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Host, Probe
 from wxtrace.model.filters import Asked, Program, SeenFilters, verdict
@@ -77,15 +75,32 @@ class CallContext(Frozen):
 
     @property
     def wants(self) -> int:
-        """The protection asked for, as the kernel takes it: READ_IMPLIES_EXEC adds X to R."""
+        """The protection asked for, as the kernel takes it: READ_IMPLIES_EXEC adds X to R (mm/util.c, mm/mmap.c)."""
         request = self.request
         if isinstance(request, Shmat):
             prot = f.PROT_READ | (0 if request.shmflg & f.SHM_RDONLY else f.PROT_WRITE)
             return prot | (f.PROT_EXEC if request.shmflg & f.SHM_EXEC else 0)
-        prot = request.prot & 7 if isinstance(request, (Mmap, Mprotect, RemapFilePages)) else 0
-        if prot & f.PROT_READ and (self.probe.personality or 0) & f.READ_IMPLIES_EXEC:
-            prot |= f.PROT_EXEC
-        return prot
+        if isinstance(request, RemapFilePages):
+            # The mapping keeps the protection that it has.
+            return next((part.before for part in self.parts()), 0)
+        prot = request.prot & 7 if isinstance(request, (Mmap, Mprotect)) else 0
+        return prot | f.PROT_EXEC if self._implies_exec(prot) and not self._on_noexec_mount else prot
+
+    def wants_of(self, part: Part) -> int:
+        """The same of one VMA: what READ_IMPLIES_EXEC adds is left out where VM_MAYEXEC is missing."""
+        prot = self.request.prot & 7 if isinstance(self.request, Mprotect) else self.wants
+        may = not part.vma.flags or part.vma.has("me")
+        return prot | f.PROT_EXEC if self._implies_exec(prot) and may else prot
+
+    def _implies_exec(self, prot: int) -> bool:
+        return bool(prot & f.PROT_READ and (self.probe.personality or 0) & f.READ_IMPLIES_EXEC)
+
+    @property
+    def _on_noexec_mount(self) -> bool:
+        if not isinstance(self.request, Mmap) or self.request.flags & f.MAP_ANONYMOUS:
+            return False
+        mount = self.probe.descriptor.mount if self.probe.descriptor is not None else None
+        return mount is not None and "noexec" in mount.options.split(",")
 
     @property
     def start(self) -> int:
@@ -95,12 +110,13 @@ class CallContext(Frozen):
     @property
     def end(self) -> int:
         """First byte behind the range, rounded up to the page."""
-        size = self.host.page_size
-        return self.request.start + (self.request.length + size - 1) // size * size
+        return self.request.start + self._page_up(self.request.length)
 
     def parts(self) -> List[Part]:
         """The VMAs of the range in address order, each with its protection before the call."""
-        return self._parts(self.start, self.end)
+        # mremap from nothing to something makes a second mapping of what stands at the address.
+        least = self.start + 1 if isinstance(self.request, Mremap) else self.start
+        return self._parts(self.start, max(self.end, least))
 
     def reached(self) -> List[Part]:
         """The VMAs that can have refused the call: mprotect and a move of several mappings do one after the other.
@@ -150,12 +166,16 @@ class CallContext(Frozen):
         if isinstance(request, Shmat):
             return self._parts(request.shmaddr, request.shmaddr + 1)
         if isinstance(request, Brk):
-            return self._parts(request.addr, self.probe.brk or 0)
+            return self._parts(self._page_up(request.addr), self._page_up(self.probe.brk or 0))
         if isinstance(request, Shmdt):
             # What belongs to one attachment lies at its own offset behind the address (ipc/shm.c:ksys_shmdt).
             lines = [vma.line for vma in self.probe.vmas if vma.line.start - request.shmaddr == vma.line.offset]
             return [part for line in lines for part in self._parts(line.start, line.end)]
         return []
+
+    def _page_up(self, address: int) -> int:
+        size = self.host.page_size
+        return (address + size - 1) // size * size
 
     def standing_at(self, address: int) -> List[Part]:
         """The VMA at one address, in a list; an empty one where nothing is mapped."""
@@ -222,20 +242,3 @@ class CallContext(Frozen):
         """(6, 18) for release 6.18.4; (0, 0) where it is not known."""
         match = _RELEASE.match(self.host.kernel)
         return (int(match.group(1)), int(match.group(2))) if match else (0, 0)
-
-    @property
-    def lsm_may_refuse(self) -> bool:
-        """Whether a security module that looks at memory calls is at work, or cannot be excluded, for this errno."""
-        return bool(self.module_suspects)
-
-    @property
-    def module_suspects(self) -> List[str]:
-        """The security modules that can have given this errno to this call, and that nothing excludes."""
-        return self.suspects(Errno[self.errno]) if self.errno in Errno.__members__ else []
-
-    def suspects(self, errno: Errno) -> List[str]:
-        """The security modules that could give this errno to this call, and that nothing excludes."""
-        state = self.probe.selinux
-        enforcing = state.enforcing is not False if state is not None else bool(self.host.selinux_enforcing)
-        selinux = ["selinux"] if enforcing and errno is Errno.EACCES else []
-        return selinux + module_hooks.suspects(self.host, self.request, self.wants, self.probe, errno.name)

@@ -6,7 +6,8 @@ one VMA after the other and changes each before it looks at the next.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, cast
+from itertools import takewhile
+from typing import Any, Dict, List, Optional, Sequence, Tuple, cast
 
 from wxtrace.frozen import replace
 from wxtrace.model.causes import answer as forwards
@@ -15,10 +16,12 @@ from wxtrace.model.causes import (
     features,
     interference,
     limits,
-    modules,
-    protections,
+    lsm,
+    may_split,
+    mdwe,
+    mseal,
     seccomp,
-    selinux,
+    vm_may,
 )
 from wxtrace.model.causes.address import below_minimum, brk, occupied, room, special, unmapped
 from wxtrace.model.causes.answer import Answer, Verdict
@@ -43,13 +46,13 @@ from wxtrace.model.causes.base import (
     Refusal,
     found,
     in_words,
-    not_excluded,
     seen,
 )
 from wxtrace.model.causes.catalogue import CAUSES
-from wxtrace.model.causes.entry import Need
-from wxtrace.model.causes.order import EachVma, evaluate
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.causes.order import EachModule, EachVma, evaluate
+from wxtrace.model.causes.selinux import rules as selinux
+from wxtrace.model.causes.selinux.policy import selinux_grants
+from wxtrace.model.enumerations import Confidence, Errno
 from wxtrace.model.event import Diagnosis, Evidence, Partial
 
 __all__ = ["diagnose", "diagnosis_of"]
@@ -73,9 +76,30 @@ _FILE: Tuple[Any, ...] = (
     mmap.file_grows_down,
     descriptors.write_sealed_at_mmap,
 )
+# security_mmap_file, from mm/util.c:vm_mmap_pgoff, before all that mmap checks of its arguments.
+_MMAP_FILE = EachModule(
+    selinux=selinux.selinux_at_mmap,
+    apparmor=lsm.apparmor_at_mmap,
+    smack=lsm.smack_at_mmap,
+    bpf=lsm.bpf_at_mmap,
+    ipe=lsm.ipe_at_mmap,
+    ima=lsm.ima_at_mmap,
+    unlisted=lsm.unlisted_at_mmap,
+)
+# security_mmap_addr, behind the capability for low addresses.
+_MMAP_ADDR = EachModule(selinux=selinux.selinux_at_address, bpf=lsm.bpf_at_address)
+_FILE_MPROTECT = EachModule(
+    selinux=selinux.selinux_at_mprotect,
+    apparmor=lsm.apparmor_at_mprotect,
+    bpf=lsm.bpf_at_mprotect,
+    ipe=lsm.ipe_at_mprotect,
+    ima=lsm.ima_at_mprotect,
+    unlisted=lsm.unlisted_at_mprotect,
+)
+
 _NEW_MEMORY: Tuple[Any, ...] = (
-    protections.mdwe_at_mmap,
-    protections.sealed,
+    mdwe.mdwe_at_mmap,
+    mseal.sealed,
     limits.no_hugepages,
     limits.address_space,
     limits.data,
@@ -87,7 +111,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         mmap.offset,
         descriptors.bad_descriptor,
         features.huge_page_size,
-        selinux.policy_denies_mmap,
+        _MMAP_FILE,
         mmap.length,
         descriptors.offset_overflow,
         limits.map_count,
@@ -95,44 +119,44 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         room.no_gap,
         mmap.fixed_address,
         below_minimum.below_minimum,
-        selinux.low_address,
+        _MMAP_ADDR,
         occupied.occupied,
         limits.memlock,
         mmap.mapping_type,
         *_FILE,
-        selinux.selinux_at_mmap,
         *_NEW_MEMORY,
         descriptors.secret_memory,
         pointer.pointer,
-        modules.module_with_sign,
         descriptors.driver_refused,
     ),
     "shmat": (
         shm.address,
         shm.segment,
         shm.access,
-        selinux.selinux_at_mmap,
+        selinux.selinux_at_segment,
+        _MMAP_FILE,
         shm.removed,
         occupied.occupied,
         limits.map_count,
         room.no_gap,
         below_minimum.below_minimum,
-        selinux.low_address,
+        _MMAP_ADDR,
         limits.memlock,
-        protections.mdwe_at_mmap,
-        protections.sealed,
+        mdwe.mdwe_at_mmap,
+        mseal.sealed,
         limits.address_space,
     ),
-    "shmdt": (shm.detach_address, protections.sealed, shm.attached),
-    "munmap": (ranges.munmap, protections.sealed, protections.whole_only, limits.map_count),
+    "shmdt": (shm.detach_address, mseal.sealed, shm.attached),
+    "munmap": (ranges.munmap, limits.map_count, mseal.sealed, may_split.cut),
     "mremap": (
         mremap.arguments,
         mremap.target,
         limits.map_count,
         special.vsyscall,
         unmapped.unmapped,
-        protections.sealed,
-        protections.whole_only,
+        mseal.sealed,
+        may_split.huge_pages_at_mremap,
+        may_split.left_behind,
         special.not_together,
         mremap.copy,
         mremap.one_mapping,
@@ -140,8 +164,10 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         limits.memlock,
         limits.address_space,
         limits.data,
+        mseal.sealed_target,
+        may_split.cut,
         below_minimum.below_minimum,
-        selinux.low_address,
+        _MMAP_ADDR,
         room.beyond_the_end,
         room.cannot_stay,
         room.no_gap,
@@ -150,7 +176,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
     "brk": (
         brk.below_start,
         limits.data,
-        protections.sealed,
+        mseal.sealed,
         brk.collision,
         limits.memlock,
         limits.address_space,
@@ -161,7 +187,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
     "madvise": (
         madvise.arguments,
         madvise.privilege,
-        protections.sealed,
+        mseal.sealed,
         limits.map_count,
         EachVma((madvise.memory,)),
         madvise.not_built_in,
@@ -182,7 +208,9 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         remap_file_pages.shared,
         unmapped.unmapped,
         remap_file_pages.one_mapping,
-        protections.sealed,
+        _MMAP_FILE,
+        mdwe.mdwe_at_mmap,
+        mseal.sealed,
         limits.map_count,
     ),
     "memfd_create": (
@@ -214,38 +242,31 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
 }
 
 
-class _EachVmaBackwards(NamedTuple):
-    rules: Tuple[Any, ...]
-
-
 _MPROTECT: Tuple[Any, ...] = (
     mprotect.arguments,
+    features.protection_key,
     mprotect.growth,
-    _EachVmaBackwards(
-        (
-            protections.may_not_become,
-            protections.mdwe_at_mprotect,
-            selinux.selinux_at_mprotect,
-        )
-    ),
-    protections.sealed,
+    mseal.sealed,
     special.vsyscall,
-    EachVma((), unmapped.unmapped),
+    EachVma(
+        (
+            vm_may.may_not_become,
+            mdwe.mdwe_at_mprotect,
+            _FILE_MPROTECT,
+            mseal.sealed_part,
+            may_split.cut_by_mprotect,
+        ),
+        unmapped.unmapped,
+    ),
     limits.data,
     limits.overcommit,
-    protections.whole_only,
     limits.map_count,
-    features.protection_key,
 )
 
 
 def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, tuple[int, ...]]:
     """The diagnosis and the events it refers to."""
-    finding = _first(refusal)
-    if finding is None and refusal.looked_at:
-        finding = modules.module_refused(refusal)
-    if finding is None:
-        finding = _unknown(refusal)
+    finding = _first(refusal) or _unknown(refusal)
     if refusal.probe.short:
         finding = replace(finding, evidence=(*map(_as_read, finding.evidence), _IN_SHORT))
     return diagnosis_of(finding, partial), finding.related
@@ -286,7 +307,7 @@ class _Reading:
         """The cause, once an answer fits that no earlier one hides."""
         if answer.verdict is Verdict.LETS_THROUGH:
             return None
-        if self._came not in answer.errnos:
+        if not answer.fits(self._came):
             # By what is known it should have been refused here: something that was read is not as it was.
             self._hidden = self._hidden or answer.verdict is Verdict.REFUSES
             return None
@@ -296,56 +317,88 @@ class _Reading:
         self._doubts.append(answer)
         return None
 
+    def allow(self, finding: Finding) -> Finding:
+        """What a rule says that is not yet asked forwards, behind what could not be known before it."""
+        doubt = self.best_doubt() if finding.confidence != PROVED else None
+        if doubt is not None and Confidence(doubt.confidence).rank >= Confidence(finding.confidence).rank:
+            return doubt
+        if finding.confidence != PROVED or not self._doubts:
+            return finding
+        more = self._not_excluded(finding.cause, self._doubts)
+        return replace(finding, confidence=CONSISTENT, evidence=(*finding.evidence, *more))
+
     def best_doubt(self) -> Optional[Finding]:
         """What may have refused, where nothing refuses for certain."""
         named = [answer for answer in self._doubts if answer.at_most is not None]
+        if self._refusal.probe.short:
+            # What was not looked at comes first: nothing behind it is sure to have been asked.
+            named = list(takewhile(lambda answer: answer.at_most is not None, self._doubts))
         if not named:
             return None
-        best = max(named, key=lambda answer: answer.at_most.rank if answer.at_most is not None else 0)
-        if best.by_exclusion and len(self._doubts) == 1 and not self._hidden:
+        best = max(named, key=_rank)
+        others = [answer for answer in self._doubts if answer.cause is not best.cause]
+        if best.by_exclusion and not others and not self._hidden:
             return self._finding(best, PROVED, ())
-        return self._finding(best, str(best.at_most), [answer for answer in self._doubts if answer is not best])
+        confidence = str(best.at_most)
+        alike = [answer for answer in others if answer.among is not None and answer.among is best.among]
+        if alike:
+            confidence = POSSIBLE
+            as_good = [answer for answer in alike if _rank(answer) == _rank(best)]
+            if as_good:
+                best = lsm.either(self._refusal, [best, *as_good])
+                others = [answer for answer in others if answer not in as_good]
+        finding = self._finding(best, confidence, others)
+        if best.among is lsm.LSM_UNKNOWN:
+            none = seen("none of the kernel's own rules explains %s" % self._came.name, "the evidence of this call")
+            more = (none, *_excluded_modules(self._refusal, self._came))
+            finding = replace(finding, evidence=(*finding.evidence, *more))
+        return finding
 
     def _finding(self, answer: Answer, confidence: str, doubts: Sequence[Answer]) -> Finding:
         refusal, cause = self._refusal, answer.cause
         assert cause is not None
-        evidence = list(answer.evidence)
-        if Need.NO_MODULE in answer.missing:
-            evidence.append(not_excluded(refusal))
-        for doubt in doubts:
-            if doubt.cause is not None and doubt.cause.id != cause.id and doubt.missing:
-                told = "%s cannot be excluded: not known is %s" % (doubt.cause.id, doubt.missing[0].words)
-                evidence.append(seen(told, doubt.missing[0].source))
+        evidence = (*answer.evidence, *self._not_excluded(cause.id, doubts))
         words = {"errno": refusal.errno, "call": refusal.request.name, "kernel": refusal.host.kernel, **answer.words}
         summary, fixes = in_words(cause.id, answer.case, **words)
-        return Finding(cause.id, confidence, summary, tuple(evidence), fixes, answer.related)
+        return Finding(cause.id, confidence, summary, evidence, fixes, answer.related)
+
+    def _not_excluded(self, cause: str, doubts: Sequence[Answer]) -> Tuple[Evidence, ...]:
+        """Why something is not proved: what comes before it, and what would settle that."""
+        lines: Dict[Evidence, None] = {}
+        for doubt in doubts:
+            if doubt.cause is not None and doubt.cause.id != cause:
+                name = doubt.cause.id
+                if doubt.cause is lsm.LSM_UNKNOWN and "modules" in doubt.words:
+                    name = str(doubt.words["modules"])
+                need = doubt.missing[0] if doubt.missing else None
+                why = ": not known is %s" % need.words if need is not None else ""
+                source = need.source if need is not None else "the order of the kernel's checks"
+                lines[seen("%s cannot be excluded%s" % (name, why), source)] = None
+        return tuple(lines)
+
+
+def _rank(answer: Answer) -> int:
+    return answer.at_most.rank if answer.at_most is not None else 0
+
+
+def _excluded_modules(refusal: Refusal, came: Errno) -> Tuple[Evidence, ...]:
+    granted = selinux_grants(refusal)
+    return (*((granted,) if granted is not None else ()), *lsm.excluded(refusal, came))
 
 
 def _first(refusal: Refusal) -> Optional[Finding]:
     reading = _Reading(refusal)
     name = refusal.request.name
     for check in _BEFORE + (_MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())):
-        if isinstance(check, (forwards.Rule, EachVma)):
+        if isinstance(check, (forwards.Rule, EachVma, EachModule)):
             for step in evaluate(refusal, (check,)):
                 finding = reading.take(step.answer)
                 if finding is not None:
                     return finding
-        elif isinstance(check, _EachVmaBackwards):
-            for part in refusal.reached():
-                if refusal.probe.short and not part.vma.flags:
-                    # What it may become is asked first: without an answer nothing behind it is sure to be reached.
-                    break
-                for rule in check.rules:
-                    if isinstance(rule, forwards.VmaRule):
-                        finding = reading.take(rule(refusal, part))
-                    else:
-                        finding = cast(Optional[Finding], rule(refusal, part))
-                    if finding is not None:
-                        return finding
         else:
             finding = cast(Optional[Finding], check(refusal))
             if finding is not None:
-                return finding
+                return reading.allow(finding)
     return reading.best_doubt() or seccomp.filter_possible(refusal)
 
 
@@ -368,7 +421,7 @@ def _unknown(refusal: Refusal) -> Finding:
         evidence.append(seen("MDWE is not set", "PR_GET_MDWE"))
     if refusal.parts() and not any(part.vma.has("sl") for part in refusal.parts()):
         evidence.append(seen("nothing in the range is sealed", "VmFlags in /proc/PID/smaps"))
-    evidence += modules.excluded_modules(refusal)
+    evidence += _excluded_modules(refusal, Errno(-refusal.result) if refusal.result < 0 else Errno.NONE)
     if not refusal.host.lsm_known:
         evidence.append(seen("which security modules are at work is not known", "/sys/kernel/security/lsm"))
     elif refusal.host.lsm:

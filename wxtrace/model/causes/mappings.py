@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from wxtrace.decoders.procmaps import MapLine
+from wxtrace.decoders.procmaps import MapLine, Vma
+from wxtrace.model.causes.context import CallContext, Part
 
-__all__ = ["is_special", "place"]
+__all__ = ["has_object", "is_plain", "is_special", "place", "place_in_call"]
 
 
 def is_special(path: str) -> bool:
@@ -12,6 +13,23 @@ def is_special(path: str) -> bool:
     return path.startswith("[") and not path.startswith(("[anon", "[heap", "[stack"))
 
 
+def has_object(line: MapLine) -> bool:
+    """Whether a mapping has a vm_file: all but anonymous memory, a private mapping of /dev/zero included."""
+    return line.inode != 0 or line.dev not in ("00:00", "0:0")
+
+
+def is_plain(vma: Vma) -> bool:
+    """Private anonymous memory of no special kind: mm/mmap.c:do_mmap lets it become anything."""
+    line = vma.line
+    return line.perms[3:] == "p" and not has_object(line) and not is_special(line.path)
+
+
 def place(line: MapLine) -> str:
     """Addresses and name of a whole mapping."""
     return "%#x-%#x %s" % (line.start, line.end, line.path or "(anonymous)")
+
+
+def place_in_call(ctx: CallContext, part: Part) -> str:
+    """Addresses and name of what a call concerns of a mapping."""
+    line = part.vma.line
+    return place(line._replace(start=max(line.start, ctx.start), end=min(line.end, ctx.end)))

@@ -6,15 +6,12 @@ from typing import Callable, Dict, Sequence, Tuple
 
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Need
-from wxtrace.model.enumerations import Errno
 
 __all__ = ["unmet"]
 
-_ASKED_FIRST = frozenset({"mmap", "shmat", "remap_file_pages"})
-"""Calls whose security hook runs before all other checks (mm/util.c:vm_mmap_pgoff)."""
-
-
-_NO_RANGE = _ASKED_FIRST | {"memfd_create", "map_shadow_stack", "memfd_secret", "arch_prctl"}
+_NO_RANGE = frozenset(
+    {"mmap", "shmat", "remap_file_pages", "memfd_create", "map_shadow_stack", "memfd_secret", "arch_prctl"}
+)
 
 
 def _has_vm_flags(ctx: CallContext) -> bool:
@@ -49,12 +46,6 @@ _MET: Dict[Need, Callable[[CallContext], bool]] = {
 not answer at all."""
 
 
-def unmet(needs: Sequence[Need], ctx: CallContext, errnos: Sequence[Errno]) -> Tuple[Need, ...]:
-    """Those of `needs` that this call came without; `errnos`: what the cause in question gives."""
-    return tuple(need for need in needs if not _met(need, ctx, errnos))
-
-
-def _met(need: Need, ctx: CallContext, errnos: Sequence[Errno]) -> bool:
-    if need is Need.NO_MODULE:
-        return ctx.request.name not in _ASKED_FIRST or not any(ctx.suspects(errno) for errno in errnos)
-    return need not in _MET or _MET[need](ctx)
+def unmet(needs: Sequence[Need], ctx: CallContext) -> Tuple[Need, ...]:
+    """Those of `needs` that this call came without."""
+    return tuple(need for need in needs if need in _MET and not _MET[need](ctx))

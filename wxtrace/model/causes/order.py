@@ -7,22 +7,41 @@ call was refused, whether one would be, and what one that succeeded has passed a
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Generic, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, Rule, Verdict, VmaRule
 from wxtrace.model.causes.context import CallContext, Part
 
-__all__ = ["Check", "EachVma", "Order", "Step", "evaluate", "refused_by"]
+__all__ = ["Check", "EachModule", "EachVma", "Order", "Step", "evaluate", "refused_by"]
+
+_Asked = TypeVar("_Asked", Rule, VmaRule)
+
+
+class EachModule(Generic[_Asked]):
+    """One hook of the security modules: they are asked in their order, and the first that refuses decides.
+
+    The rules by the names of the modules in /sys/kernel/security/lsm; a module that is not listed there is asked last
+    (IMA before Linux 6.9; all of them where the list cannot be read).
+    """
+
+    def __init__(self, **rules: _Asked) -> None:
+        self.rules: Dict[str, _Asked] = rules
+
+    def in_order(self, lsm: Sequence[str]) -> List[_Asked]:
+        """The rules, in the order of this list of modules."""
+        listed: List[_Asked] = [self.rules[name] for name in lsm if name in self.rules]
+        others: List[_Asked] = [rule for name, rule in self.rules.items() if name not in lsm]
+        return listed + others
 
 
 class EachVma(NamedTuple):
     """Checks of each VMA of the range, in address order; `hole` is asked where nothing is mapped."""
 
-    rules: Tuple[VmaRule, ...]
+    rules: Tuple[Union[VmaRule, EachModule[VmaRule]], ...]
     hole: Optional[Rule] = None
 
 
-Check = Union[Rule, EachVma]
+Check = Union[Rule, EachModule[Rule], EachVma]
 Order = Tuple[Check, ...]
 
 
@@ -40,7 +59,8 @@ def evaluate(ctx: CallContext, order: Order) -> Iterator[Step]:
         if isinstance(check, EachVma):
             yield from _each_vma(ctx, check)
         else:
-            yield Step(check, None, _kept(check, check(ctx), ctx))
+            for rule in check.in_order(ctx.host.lsm) if isinstance(check, EachModule) else (check,):
+                yield Step(rule, None, _kept(rule, rule(ctx), ctx))
 
 
 def refused_by(ctx: CallContext, order: Order) -> Tuple[Optional[Step], List[Step]]:
@@ -61,10 +81,11 @@ def _each_vma(ctx: CallContext, check: EachVma) -> Iterator[Step]:
         line = part.vma.line
         if check.hole is not None and line.start > covered:
             yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
-        for rule in check.rules:
-            yield Step(rule, part, _kept(rule, rule(ctx, part), ctx))
+        for each in check.rules:
+            for rule in each.in_order(ctx.host.lsm) if isinstance(each, EachModule) else (each,):
+                yield Step(rule, part, _kept(rule, rule(ctx, part), ctx))
         covered = line.end
-    if check.hole is not None and covered < end and parts == ctx.parts()[-len(parts) :]:
+    if check.hole is not None and covered < end and (not parts or parts[-1] == ctx.parts()[-1]):
         yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
 
 

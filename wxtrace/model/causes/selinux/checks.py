@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import List, NamedTuple, Optional, Tuple
 
-from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import Part
+from wxtrace.model.causes.context import Part
+from wxtrace.model.causes.mappings import has_object
 
 __all__ = [
     "LOW",
@@ -21,7 +21,6 @@ __all__ = [
     "checks_at_mmap",
     "checks_at_mprotect",
     "class_of",
-    "has_object",
     "heap_predicate",
     "memory_of",
 ]
@@ -137,11 +136,6 @@ def _stack_or_file(memory: Memory, start_stack: int, sp: int) -> List[Check]:
         is_stack = memory.start <= start_stack <= memory.end or memory.start <= sp <= memory.end
         return [Check("process", "execstack")] if is_stack else []
     return [Check(memory.tclass, "execmod", memory.written is True)] if memory.written is not False else []
-
-
-def has_object(line: MapLine) -> bool:
-    """Whether a mapping has a vm_file: all but anonymous memory, a private mapping of /dev/zero included."""
-    return line.inode != 0 or line.dev not in ("00:00", "0:0")
 
 
 def class_of(path: str) -> str:

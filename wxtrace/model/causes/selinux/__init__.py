@@ -1,0 +1,1 @@
+"""SELinux: the permissions it asks for, what the policy answers, and which refusal that explains."""
