@@ -11,7 +11,8 @@ from wxtrace.model import facts, flags
 from wxtrace.model.abi import call_name
 from wxtrace.model.calls import Request, request_of
 from wxtrace.model.cast import Cast
-from wxtrace.model.causes.base import CONSISTENT, Refusal
+from wxtrace.model.causes.base import CONSISTENT
+from wxtrace.model.causes.context import CallContext, Intercepted
 from wxtrace.model.event import FAKED, OK, REFUSED, UNFINISHED, Diagnosis, Event, Partial, Touched
 from wxtrace.model.failing import apply_failure, seal_in_part
 from wxtrace.model.outcome import outcome_of_failure
@@ -21,6 +22,8 @@ from wxtrace.model.syscalls.request import typed_request
 
 __all__ = ["Judge"]
 
+_SYS_SECCOMP = 1
+"""si_code of a SIGSYS that a filter sent (sigaction(2)); syscall user dispatch sends it with 2."""
 _NO_CHANGES: Tuple[Tuple[Optional[Piece], Optional[Piece]], ...] = ()
 
 
@@ -56,10 +59,16 @@ class Judge:
         return changes
 
     def _refusal(
-        self, task: TaskState, call: facts.Call, request: Request, errno: str, touched: List[Touched]
-    ) -> Refusal:
+        self,
+        task: TaskState,
+        call: facts.Call,
+        request: Request,
+        errno: str,
+        touched: List[Touched],
+        did: Optional[Intercepted] = None,
+    ) -> CallContext:
         host = self.cast.run.host if self.cast.run is not None else facts.Host("", "", 4096)
-        return Refusal(
+        return CallContext(
             typed_request(call_name(call.abi, call.number), call.args),
             call.decided,
             host,
@@ -72,6 +81,7 @@ class Judge:
             call,
             task.state.mdwe_who,
             task.seen_filters,
+            did,
             request,
             errno,
             call.result or 0,
@@ -84,7 +94,8 @@ class Judge:
         errno = flags.errno_name(-call.result) if call.result < 0 else ""
         changes = self.apply_resynced(task)
         touched = apply_failure(task.state.space, request, changes, self.cast.page_size)
-        refusal = self._refusal(task, call, request, errno, touched)
+        did = Intercepted("ERRNO", call.result) if call.decided == facts.BY_FILTER else None
+        refusal = self._refusal(task, call, request, errno, touched, did)
         touched = _with_evidence(touched, refusal.probe)
         partial = _partial(touched, request, self.cast.page_size)
         if request.name == "mseal":
@@ -106,7 +117,7 @@ class Judge:
         return event
 
     def _diagnose(
-        self, task: TaskState, refusal: Refusal, partial: Optional[Partial]
+        self, task: TaskState, refusal: CallContext, partial: Optional[Partial]
     ) -> Tuple[Diagnosis, Tuple[int, ...]]:
         """Where a failing loop got a short probe, the last full diagnosis of its like stands, as consistent."""
         # Most programs are refused nothing, and never need the rules.
@@ -127,20 +138,19 @@ class Judge:
 
     def faked(self, task: TaskState, call: facts.Call, request: Request) -> Event:
         """A filter reported success in the kernel's place, unless its listener let the kernel go on all the same."""
-        from wxtrace.model.causes.decide import diagnosis_of
-        from wxtrace.model.causes.seccomp import filter_answered
+        from wxtrace.model.causes.decide import diagnose_intercepted
 
         changes = self.apply_resynced(task)
-        refusal = self._refusal(task, call, request, "", [])
-        finding = filter_answered(refusal)
+        did = Intercepted("ERRNO", call.result)
+        refusal = self._refusal(task, call, request, "", [], did)
         touched = apply_failure(task.state.space, request, changes, self.cast.page_size)
-        diagnosis = diagnosis_of(finding) if finding is not None else None
         name = call_name(call.abi, call.number)
         if changes:
             return self.cast.event(task, call.t_ns, name, OK, call, None, call.result, None, touched)
+        diagnosis, related = diagnose_intercepted(refusal)
         event = self.cast.event(task, call.t_ns, name, FAKED, call, None, call.result, None, touched, diagnosis)
         pending = Pending(event, task.process)
-        pending.related += finding.related if finding is not None else ()
+        pending.related += related
         task.process.pending[event.n] = pending
         return event
 
@@ -149,31 +159,31 @@ class Judge:
         unclear = self._unclear.pop(tid, None)
         if unclear is None:
             return
-        from wxtrace.model.causes.decide import diagnosis_of
-        from wxtrace.model.causes.seccomp import filter_answered, filter_killed, filter_trapped
+        from wxtrace.model.causes.decide import diagnose_intercepted
 
         task, call = unclear
         request = request_of(call.abi, call.number, call.args)
         name = call_name(call.abi, call.number)
         touched = apply_failure(task.state.space, request, _NO_CHANGES, self.cast.page_size)
-        refusal = self._refusal(task, call, request, "", touched)
-        diagnosis: Optional[Diagnosis] = None
-        outcome, result = UNFINISHED, None
-        killed = isinstance(ending, facts.TaskExited) and ending.signal == signal.SIGSYS
-        if isinstance(ending, facts.SignalStop) and ending.signo == signal.SIGSYS:
-            diagnosis, outcome = diagnosis_of(filter_trapped(refusal)), REFUSED
-        elif killed and call.decided != facts.BY_KERNEL:
-            diagnosis, outcome = diagnosis_of(filter_killed(refusal)), REFUSED
-        elif call.result is not None:
-            finding = filter_answered(refusal)
-            diagnosis = diagnosis_of(finding) if finding is not None else None
-            outcome, result = FAKED, call.result
+        outcome, did = _what_came(call, ending)
+        diagnosis, result = None, did.result if did is not None else None
+        if did is not None:
+            diagnosis, _ = diagnose_intercepted(self._refusal(task, call, request, "", touched, did))
         event = self.cast.event(task, call.t_ns, name, outcome, call, None, result, None, touched, diagnosis)
         if outcome == REFUSED:
             pending = Pending(event, task.process)
             pending.related += [filter.n for filter in task.filters if filter.n is not None]
             task.process.pending[event.n] = pending
         yield event
+
+
+def _what_came(call: facts.Call, ending: Any) -> Tuple[str, Optional[Intercepted]]:
+    """What became of a call that a filter answered, or that never returned, by the next fact of its task."""
+    if isinstance(ending, facts.SignalStop) and (ending.signo, ending.code) == (signal.SIGSYS, _SYS_SECCOMP):
+        return REFUSED, Intercepted("TRAP")
+    if isinstance(ending, facts.TaskExited) and ending.signal == signal.SIGSYS and call.decided != facts.BY_KERNEL:
+        return REFUSED, Intercepted("KILL_PROCESS")
+    return (UNFINISHED, None) if call.result is None else (FAKED, Intercepted("ERRNO", call.result))
 
 
 def _with_evidence(touched: List[Touched], probe: facts.Probe) -> List[Touched]:

@@ -44,7 +44,8 @@ class Answer(Frozen):
 
     `errnos`: what the kernel would give, more than one where that cannot be told. `missing`: what would settle an
     answer that is UNKNOWN. `by_exclusion`: an UNKNOWN answer that is proved where every other rule of the order
-    answers otherwise. `at_most`: None for an answer that says only that something could not be looked at.
+    answers otherwise. `at_most`: None for an answer that says only that something could not be looked at. `signal`: the
+    call does not return, this signal comes in its place.
     """
 
     verdict: Verdict
@@ -57,6 +58,11 @@ class Answer(Frozen):
     related: Tuple[int, ...] = ()
     at_most: Optional[Confidence] = Confidence.PROVED
     by_exclusion: bool = False
+    signal: str = ""
+
+    def fits(self, came: Errno) -> bool:
+        """Whether this answer explains an errno: every one where the entry promises any."""
+        return came in self.errnos if self.errnos else not self.signal and came is not Errno.NONE
 
 
 LETS_THROUGH = Answer(Verdict.LETS_THROUGH)
@@ -85,7 +91,10 @@ def refuses(
     verdict = Verdict.REFUSES if certain and not missing and at_most is Confidence.PROVED else Verdict.UNKNOWN
     if verdict is Verdict.UNKNOWN and at_most is Confidence.PROVED:
         at_most = Confidence.CONSISTENT
-    return Answer(verdict, cause, errnos, case, words, evidence, missing, related, at_most)
+    signal = (
+        "" if errnos else next((given for given in cause.gives(ctx.request.name) or () if isinstance(given, str)), "")
+    )
+    return Answer(verdict, cause, errnos, case, words, evidence, missing, related, at_most, signal=signal)
 
 
 def may_refuse(

@@ -10,18 +10,20 @@ from typing import Dict, List
 from wxtrace.model.causes.catalogue_addresses import ADDRESSES
 from wxtrace.model.causes.catalogue_arguments import ARGUMENTS
 from wxtrace.model.causes.catalogue_files import FILES
-from wxtrace.model.causes.catalogue_filters import FILTERS
 from wxtrace.model.causes.catalogue_limits import LIMITS
 from wxtrace.model.causes.catalogue_modules import MODULES
 from wxtrace.model.causes.catalogue_protections import PROTECTIONS
 from wxtrace.model.causes.catalogue_signals import SIGNALS
 from wxtrace.model.causes.entry import Cause
+from wxtrace.model.causes.interference import INTERFERENCE
+from wxtrace.model.causes.seccomp.answered import SECCOMP
+from wxtrace.model.causes.unknown import UNKNOWN
 
 __all__ = ["CAUSES", "family", "similar"]
 
 CAUSES: Dict[str, Cause] = {
     cause.id: cause
-    for part in (FILES, PROTECTIONS, MODULES, FILTERS, LIMITS, ADDRESSES, ARGUMENTS, SIGNALS)
+    for part in (FILES, PROTECTIONS, MODULES, SECCOMP, INTERFERENCE, LIMITS, ADDRESSES, ARGUMENTS, SIGNALS, UNKNOWN)
     for cause in part
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wxtrace.model.causes.entry import ANY_CALL, ANY_ERRNO, Case, Cause, Need, admin, developer
+from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
 from wxtrace.model.enumerations import Errno
 
 __all__ = ["SIGNALS"]
@@ -114,21 +114,5 @@ SIGNALS = (
         ),
         "glibc elf/dl-load.c, elf/dl-execstack.c",
         example="dlopen_execstack",
-    ),
-    Cause(
-        "unknown",
-        None,
-        "None of the known rules explains the failure; what was looked at and excluded is the evidence.",
-        {ANY_CALL: ANY_ERRNO},
-        (),
-        "{errno} for a reason that none of the known rules explains",
-        (developer("Look for a message of the security module in the kernel log, and report this timeline."),),
-        "",
-        {
-            "interrupted": Case(
-                "a fatal signal came while the call waited for the memory map, and nothing was done",
-                (developer("Nothing to mend: the process was dying."),),
-            )
-        },
     ),
 )

@@ -18,32 +18,33 @@ from wxtrace.model.causes import (
     limits,
     modules,
     protections,
-    seccomp,
     segments,
     selinux,
+    unknown,
 )
 from wxtrace.model.causes import answer as forwards
 from wxtrace.model.causes.answer import Answer, Verdict
 from wxtrace.model.causes.base import (
     CONSISTENT,
-    POSSIBLE,
     PROVED,
     Finding,
     Refusal,
-    found,
     in_words,
     not_excluded,
     seen,
 )
 from wxtrace.model.causes.catalogue import CAUSES
+from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Need
 from wxtrace.model.causes.order import EachVma, evaluate
+from wxtrace.model.causes.seccomp.answered import filter_answers
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.event import Diagnosis, Partial
 
-__all__ = ["diagnose", "diagnosis_of"]
+__all__ = ["diagnose", "diagnose_intercepted"]
 
-_BEFORE: Tuple[Any, ...] = (seccomp.filter_answered,)
+_BEFORE: Tuple[Any, ...] = (filter_answers,)
+_ANY_TIME: Tuple[Any, ...] = (unknown.interrupted,)
 
 _FILE: Tuple[Any, ...] = (
     descriptors.no_dax,
@@ -191,13 +192,20 @@ _MPROTECT: Tuple[Any, ...] = (
 
 
 def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, tuple[int, ...]]:
-    """The diagnosis and the events it refers to."""
-    finding = _first(refusal) or modules.module_refused(refusal) or _unknown(refusal)
-    return diagnosis_of(finding, partial), finding.related
+    """The diagnosis of a call that failed, and the events it refers to."""
+    finding = _first(refusal) or modules.module_refused(refusal)
+    if finding is None:
+        finding = _told(refusal, unknown.unexplained(refusal))
+    return _diagnosis(finding, partial), finding.related
 
 
-def diagnosis_of(finding: Finding, partial: Optional[Partial] = None) -> Diagnosis:
-    """A finding as it stands on an event."""
+def diagnose_intercepted(ctx: CallContext) -> tuple[Diagnosis, tuple[int, ...]]:
+    """The same of a call that a filter is known to have answered, or to have ended by a signal."""
+    finding = _told(ctx, filter_answers(ctx))
+    return _diagnosis(finding, None), finding.related
+
+
+def _diagnosis(finding: Finding, partial: Optional[Partial]) -> Diagnosis:
     return Diagnosis(
         finding.cause,
         CAUSES[finding.cause].refused_by,
@@ -207,6 +215,22 @@ def diagnosis_of(finding: Finding, partial: Optional[Partial] = None) -> Diagnos
         finding.fixes,
         partial,
     )
+
+
+def _told(ctx: CallContext, answer: Answer, confidence: str = "", doubts: Sequence[Answer] = ()) -> Finding:
+    """An answer in words; `confidence` is its own unless the others lower it. `doubts`: what cannot be excluded."""
+    cause = answer.cause
+    assert cause is not None
+    evidence = list(answer.evidence)
+    if Need.NO_MODULE in answer.missing:
+        evidence.append(not_excluded(ctx))
+    for doubt in doubts:
+        if doubt.cause is not None and doubt.cause.id != cause.id and doubt.missing:
+            told = "%s cannot be excluded: not known is %s" % (doubt.cause.id, doubt.missing[0].words)
+            evidence.append(seen(told, doubt.missing[0].source))
+    words = {"errno": ctx.errno, "call": ctx.request.name, "kernel": ctx.host.kernel, **answer.words}
+    summary, fixes = in_words(cause.id, answer.case, **words)
+    return Finding(cause.id, confidence or str(answer.at_most), summary, tuple(evidence), fixes, answer.related)
 
 
 class _Reading:
@@ -222,13 +246,13 @@ class _Reading:
         """The cause, once an answer fits that no earlier one hides."""
         if answer.verdict is Verdict.LETS_THROUGH:
             return None
-        if self._came not in answer.errnos:
+        if not answer.fits(self._came):
             # By what is known it should have been refused here: something that was read is not as it was.
             self._hidden = self._hidden or answer.verdict is Verdict.REFUSES
             return None
         if answer.verdict is Verdict.REFUSES:
             sure = not self._doubts and not self._hidden
-            return self._finding(answer, PROVED if sure else CONSISTENT, self._doubts)
+            return _told(self._refusal, answer, PROVED if sure else CONSISTENT, self._doubts)
         self._doubts.append(answer)
         return None
 
@@ -239,28 +263,15 @@ class _Reading:
             return None
         best = max(named, key=lambda answer: answer.at_most.rank if answer.at_most is not None else 0)
         if best.by_exclusion and len(self._doubts) == 1 and not self._hidden:
-            return self._finding(best, PROVED, ())
-        return self._finding(best, str(best.at_most), [answer for answer in self._doubts if answer is not best])
-
-    def _finding(self, answer: Answer, confidence: str, doubts: Sequence[Answer]) -> Finding:
-        refusal, cause = self._refusal, answer.cause
-        assert cause is not None
-        evidence = list(answer.evidence)
-        if Need.NO_MODULE in answer.missing:
-            evidence.append(not_excluded(refusal))
-        for doubt in doubts:
-            if doubt.cause is not None and doubt.cause.id != cause.id and doubt.missing:
-                told = "%s cannot be excluded: not known is %s" % (doubt.cause.id, doubt.missing[0].words)
-                evidence.append(seen(told, doubt.missing[0].source))
-        words = {"errno": refusal.errno, "call": refusal.request.name, "kernel": refusal.host.kernel, **answer.words}
-        summary, fixes = in_words(cause.id, answer.case, **words)
-        return Finding(cause.id, confidence, summary, tuple(evidence), fixes, answer.related)
+            return _told(self._refusal, best, PROVED)
+        return _told(self._refusal, best, doubts=[answer for answer in self._doubts if answer is not best])
 
 
 def _first(refusal: Refusal) -> Optional[Finding]:
     reading = _Reading(refusal)
     name = refusal.request.name
-    for check in _BEFORE + (_MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())):
+    order = _MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())
+    for check in (*_BEFORE, *order, *_ANY_TIME):
         if isinstance(check, (forwards.Rule, EachVma)):
             for step in evaluate(refusal, (check,)):
                 finding = reading.take(step.answer)
@@ -279,29 +290,4 @@ def _first(refusal: Refusal) -> Optional[Finding]:
             finding = cast(Optional[Finding], check(refusal))
             if finding is not None:
                 return finding
-    return reading.best_doubt() or seccomp.filter_possible(refusal)
-
-
-def _unknown(refusal: Refusal) -> Finding:
-    if refusal.errno == "EINTR":
-        signal = seen("EINTR comes from a fatal signal only", "mm/util.c:vm_mmap_pgoff (mmap_write_lock_killable)")
-        return found(refusal, "unknown", signal, case="interrupted", at_most=POSSIBLE)
-    evidence = []
-    if refusal.kernel_decided:
-        evidence.append(seen("no seccomp filter answered: the call reached the kernel's own code", "ptrace stops"))
-    if refusal.host.selinux_enforcing is None and "selinux" in refusal.host.lsm:
-        evidence.append(seen("whether SELinux enforces cannot be seen here", "/sys/fs/selinux"))
-    elif refusal.host.selinux_enforcing is None:
-        evidence.append(seen("SELinux is not running", "/sys/fs/selinux"))
-    elif not refusal.host.selinux_enforcing:
-        evidence.append(seen("SELinux is permissive", "/sys/fs/selinux/enforce"))
-    if refusal.effective_mdwe == 0:
-        evidence.append(seen("MDWE is not set", "PR_GET_MDWE"))
-    if refusal.parts() and not any(part.vma.has("sl") for part in refusal.parts()):
-        evidence.append(seen("nothing in the range is sealed", "VmFlags in /proc/PID/smaps"))
-    evidence += modules.excluded_modules(refusal)
-    if not refusal.host.lsm_known:
-        evidence.append(seen("which security modules are at work is not known", "/sys/kernel/security/lsm"))
-    elif refusal.host.lsm:
-        evidence.append(seen("security modules: %s" % ", ".join(refusal.host.lsm), "/sys/kernel/security/lsm"))
-    return found(refusal, "unknown", *evidence, at_most=POSSIBLE)
+    return reading.best_doubt()
