@@ -13,9 +13,10 @@ from wxtrace.model.causes.catalogue_files import FILES
 from wxtrace.model.causes.catalogue_limits import LIMITS
 from wxtrace.model.causes.catalogue_modules import MODULES
 from wxtrace.model.causes.catalogue_protections import PROTECTIONS
-from wxtrace.model.causes.catalogue_signals import SIGNALS
 from wxtrace.model.causes.entry import Cause
+from wxtrace.model.causes.fault.signals import FAULTS
 from wxtrace.model.causes.interference import INTERFERENCE
+from wxtrace.model.causes.loader import LOADER
 from wxtrace.model.causes.seccomp.answered import SECCOMP
 from wxtrace.model.causes.unknown import UNKNOWN
 
@@ -23,7 +24,19 @@ __all__ = ["CAUSES", "family", "similar"]
 
 CAUSES: Dict[str, Cause] = {
     cause.id: cause
-    for part in (FILES, PROTECTIONS, MODULES, SECCOMP, INTERFERENCE, LIMITS, ADDRESSES, ARGUMENTS, SIGNALS, UNKNOWN)
+    for part in (
+        FILES,
+        PROTECTIONS,
+        MODULES,
+        SECCOMP,
+        INTERFERENCE,
+        LIMITS,
+        ADDRESSES,
+        ARGUMENTS,
+        FAULTS,
+        LOADER,
+        UNKNOWN,
+    )
     for cause in part
 }
 
