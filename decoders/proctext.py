@@ -36,13 +36,19 @@ class Mount(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """The fields of /proc/PID/stat that place heap and stack. Addresses in bytes."""
+    """Who a process is, where its heap and stack begin (addresses in bytes), and how it ends.
+
+    `exit_code` is a wait status; 0 as well where it may not be read.
+    """
 
     comm: str
     state: str
+    parent: int
+    threads: int
     start_time: int
     start_stack: int
     start_brk: int
+    exit_code: int
 
 
 def parse_status(text: bytes) -> Dict[str, str]:
@@ -60,15 +66,18 @@ def parse_stat(text: bytes) -> Stat:
     opening, closing = text.find(b"("), text.rfind(b")")
     fields = text[closing + 1 :].split()
     # Field 3 (state) is fields[0]; proc(5) counts from 1.
-    if not 0 <= opening < closing or len(fields) < 45:
+    if not 0 <= opening < closing or len(fields) < 50:
         raise DecodeError("not a /proc/PID/stat line: %r" % text[:80])
     try:
         return Stat(
             os.fsdecode(text[opening + 1 : closing]),
             fields[0].decode("ascii", "replace"),
+            int(fields[1]),
+            int(fields[17]),
             int(fields[19]),
             int(fields[25]),
             int(fields[44]),
+            int(fields[49]),
         )
     except ValueError:
         raise DecodeError("a field of /proc/PID/stat is no number: %r" % text[:80]) from None

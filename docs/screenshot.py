@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.store import last_journal
 from wxtrace.tui.app import TraceApp
 
@@ -23,7 +24,7 @@ SIZE = (132, 40)
 
 async def picture(journal: str) -> str:
     """The screen as it opens, once it has come to rest."""
-    app = TraceApp(journal)
+    app = TraceApp(JournalBytes(journal))
     async with app.run_test(size=SIZE) as pilot:
         app.theme = "textual-dark"  # Whatever terminal this is made on.
         while not app.index.complete or app.busy:

@@ -103,8 +103,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Dict[str, str]:
-    """The tests' environment with a state folder of its own."""
-    return {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "NO_COLOR": "1"}
+    """The tests' environment with a state folder, and one for temporary files, of its own."""
+    (tmp_path / "temporary").mkdir()
+    folders = {"XDG_STATE_HOME": str(tmp_path / "state"), "TMPDIR": str(tmp_path / "temporary")}
+    return {**os.environ, **folders, "NO_COLOR": "1"}
 
 
 Trace = Callable[..., Run]

@@ -277,7 +277,7 @@ class TraceApp(RunApp):
         name = await self.push_screen_wait(PromptDialog("Write to which file?", "wxtrace-run.%s" % what))
         if name:
             self.say("Writing %s …" % name)
-            failure = await export(self.path, what, name)
+            failure = await export(self.record, what, name)
             self.say(failure or "Written: %s" % name, "refused" if failure else "heading")
 
     @work

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 import time
 from array import array
 from collections import OrderedDict
@@ -25,11 +24,12 @@ from wxtrace.model.region import Piece, Region
 from wxtrace.model.space import AddressSpace
 from wxtrace.printable import printable
 from wxtrace.record.importing import Timeline
-from wxtrace.record.store import open_journal
+from wxtrace.record.journalbytes import JournalBytes
+from wxtrace.record.spool import open_spool
 from wxtrace.tui.columns import Columns
 from wxtrace.tui.index import Index
 
-__all__ = ["UNKNOWN_PROT", "ImportedIndex", "is_timeline"]
+__all__ = ["UNKNOWN_PROT", "ImportedIndex"]
 
 UNKNOWN_PROT = -1
 _BLOCK = 256
@@ -38,26 +38,21 @@ _KEPT_BLOCKS = 16
 _BLOCKS_A_CHECKPOINT = 8
 
 
-def is_timeline(path: str) -> bool:
-    """Whether the file begins as JSON does. Raises RecordError when it cannot be read."""
-    with open_journal(path) as file:
-        return file.read(64).lstrip()[:1] == b"{"
-
-
 class ImportedIndex(Index):
     """The same face as over a journal."""
 
-    def __init__(self, path: str) -> None:
-        self.name = printable(path)
+    def __init__(self, record: JournalBytes) -> None:
+        self.name = record.name
         self.columns = Columns()
         self.amendments: Dict[int, Amendment] = {}
         self.stacks: Dict[int, CallStack] = {}
         self.notes: List[str] = []
         self.complete = False
         self.calls = 0
-        self._file = open_journal(path)
-        self._spool = tempfile.TemporaryFile()
-        self._timeline = Timeline(self._file, self.name)
+        self._record = record
+        self._cursor = record.cursor()
+        self._spool = open_spool()
+        self._timeline = Timeline(self._cursor, self.name)
         self.story: Any = self._timeline
         self._offsets = array("Q")
         self._block: List[Event] = []
@@ -72,12 +67,12 @@ class ImportedIndex(Index):
     @property
     def progress(self) -> float:
         """The part that was read; the maps are drawn as it is read the second time, from our own file."""
-        size = os.fstat(self._file.fileno()).st_size
-        return 1.0 if self.complete or not size else min(self._file.tell() / size, 0.99)
+        size = self._record.size
+        return 1.0 if self.complete or not size else min(self._cursor.tell() / size, 0.99)
 
     def close(self) -> None:
         """Let go of the files."""
-        self._file.close()
+        super().close()
         self._spool.close()
 
     def advance(self, seconds: float) -> bool:

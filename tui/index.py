@@ -6,7 +6,6 @@ checkpoints taken. Whatever else is wanted of an event is told again from the ch
 
 from __future__ import annotations
 
-import os
 import time
 from array import array
 from bisect import bisect_right
@@ -20,7 +19,8 @@ from wxtrace.model.facts import Call, Lost, Mismatch, Note, RunEnded
 from wxtrace.model.story import Story
 from wxtrace.printable import printable
 from wxtrace.record.journal import JournalReader, Place, call_at
-from wxtrace.record.store import open_journal
+from wxtrace.record.journalbytes import JournalBytes
+from wxtrace.record.opening import ENDS_EARLY
 from wxtrace.tui.columns import Columns
 
 __all__ = ["Index"]
@@ -44,8 +44,8 @@ class _Stretch(NamedTuple):
 class Index:
     """One journal, finished or still growing. `advance` reads on; everything else is about what was read."""
 
-    def __init__(self, path: str, follow: bool = False) -> None:
-        self.name = printable(path)
+    def __init__(self, record: JournalBytes, follow: bool = False) -> None:
+        self.name = record.name
         self.columns = Columns()
         self.story = Story(self.columns.region)
         self.amendments: Dict[int, Amendment] = {}
@@ -54,9 +54,8 @@ class Index:
         self.complete = False
         """Whether nothing more will come."""
         self.calls = 0
-        self._file = open_journal(path)
-        self._again = open_journal(path)
-        self._reader = JournalReader(self._file, self.name)
+        self._record = record
+        self._reader = JournalReader(record.cursor(), self.name)
         self._facts: Optional[Iterator[Tuple[Place, Any]]] = None
         self._follow = follow
         self._position = 0
@@ -69,8 +68,7 @@ class Index:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
-        self._again.close()
+        self._record.close()
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -78,7 +76,7 @@ class Index:
     @property
     def progress(self) -> float:
         """The part of the journal that was read, from 0 to 1."""
-        size = os.fstat(self._file.fileno()).st_size
+        size = self._record.size
         return 1.0 if self.complete or not size else min(self._position / size, 1.0)
 
     # Reading on
@@ -110,7 +108,7 @@ class Index:
                     if self._reader.opened
                     else "%s is not a wxtrace journal" % self.name
                 )
-            self._end(self._reader.cut)
+            self._end(self._reader.cut or ENDS_EARLY)
         return count > 0
 
     def no_more(self) -> None:
@@ -168,7 +166,7 @@ class Index:
         if whole is not None:
             return whole.call
         entry = self.columns.entry[n - 1]
-        return call_at(self._again.fileno(), entry) if entry >= 0 else None
+        return call_at(self._record, entry) if entry >= 0 else None
 
     def result(self, n: int) -> Optional[int]:
         """What the call of event n gave back; None where it never came back, whatever its register held then."""
@@ -201,7 +199,7 @@ class Index:
         at = bisect_right(self._firsts, n) - 1
         walk = self._walk
         if walk is None or walk.at != at or walk.n > n:
-            self._walk = _Walk(at, self._stretches[at], self._again.fileno(), self.name)
+            self._walk = _Walk(at, self._stretches[at], self._record)
             return False
         return walk.on_to(n, time.perf_counter() + seconds)
 
@@ -209,7 +207,7 @@ class Index:
         at = bisect_right(self._firsts, n) - 1
         walk = self._walk
         if walk is None or walk.at != at or (rewind and walk.n > n):
-            walk = self._walk = _Walk(at, self._stretches[at], self._again.fileno(), self.name)
+            walk = self._walk = _Walk(at, self._stretches[at], self._record)
         walk.on_to(n)
         return walk
 
@@ -221,12 +219,12 @@ class Index:
 class _Walk:
     """A story told again from a checkpoint, step by step."""
 
-    def __init__(self, at: int, stretch: _Stretch, fd: int, name: str) -> None:
+    def __init__(self, at: int, stretch: _Stretch, record: JournalBytes) -> None:
         self.at = at
         self.story = restore(stretch.checkpoint)
         self._first = stretch.first
         self._events: List[Event] = []
-        self._facts = JournalReader(_Ahead(fd), name, stretch.place).placed()  # type: ignore[arg-type]
+        self._facts = JournalReader(record.cursor(), record.name, stretch.place).placed()
 
     @property
     def n(self) -> int:
@@ -251,19 +249,3 @@ class _Walk:
         if n > self.n:
             raise RecordError("the journal has changed under our eyes")
         return self._events[n - self._first]
-
-
-class _Ahead:
-    """A file position of its own on a shared descriptor."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._at = 0
-
-    def seek(self, at: int) -> None:
-        self._at = at
-
-    def read(self, size: int) -> bytes:
-        data = os.pread(self._fd, size, self._at)
-        self._at += len(data)
-        return data

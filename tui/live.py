@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import signal
 import socket
 import time
@@ -12,9 +10,10 @@ from typing import List, Optional, Tuple
 from wxtrace.channel import receive
 from wxtrace.commands.link import TracerLink
 from wxtrace.errors import WxtraceError
+from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui.guard import KEYS, OUTPUT, OVER, resize_message
 
-__all__ = ["Live", "still_written"]
+__all__ = ["Live"]
 
 _MOST_AT_ONCE = 256 << 10
 """Bytes of output that are taken in between two looks at the keyboard."""
@@ -28,10 +27,11 @@ class Live(TracerLink):
         channel: socket.socket,
         tracer: int,
         attached: bool,
+        journal: JournalBytes,
         terminal: Optional[socket.socket] = None,
         size: Tuple[int, int] = (24, 80),
     ) -> None:
-        super().__init__(channel, tracer, attached)
+        super().__init__(channel, tracer, attached, journal)
         self.size = size
         """Rows and columns of the program's terminal."""
         self.terminal_over = False
@@ -112,18 +112,3 @@ class Live(TracerLink):
         again = self._asked_to_end
         self._asked_to_end = True
         return "killed" if again else "asked to end (SIGTERM); once more kills it"
-
-
-def still_written(path: str) -> bool:
-    """Whether a run still writes this journal: it holds a lock as long as it lasts."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False

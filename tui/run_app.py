@@ -15,13 +15,15 @@ from textual.timer import Timer
 from textual.widgets import Footer
 
 from wxtrace.errors import RecordError
+from wxtrace.record.journalbytes import JournalBytes
+from wxtrace.record.opening import begins_as_json
 from wxtrace.tui.detail_panes import RegionPane, WhyPane
 from wxtrace.tui.event_list import EventList
 from wxtrace.tui.header import Header, Notice
-from wxtrace.tui.imported import ImportedIndex, is_timeline
+from wxtrace.tui.imported import ImportedIndex
 from wxtrace.tui.index import Index
 from wxtrace.tui.lines import Line
-from wxtrace.tui.live import Live, still_written
+from wxtrace.tui.live import Live
 from wxtrace.tui.output_pane import OutputPane
 from wxtrace.tui.pane import Pane
 from wxtrace.tui.processes import State, header_line
@@ -43,20 +45,20 @@ _HEADER_EVERY = 0.2
 
 
 class RunApp(App[int]):
-    """`live` for a run of our own; `path` is the journal, `growing` whether somebody may still write to it."""
+    """`live` for a run of our own; `growing`: whether somebody may still write to the record."""
 
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
     ALLOW_SELECT = False
     TITLE = "wxtrace"
 
-    def __init__(self, path: str, live: Optional[Live] = None, growing: bool = False) -> None:
+    def __init__(self, record: JournalBytes, live: Optional[Live] = None, growing: bool = False) -> None:
         self._no_colour = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=self._no_colour or None)
-        self.path = path
+        self.record = record
         self.live = live
         self.growing = growing or live is not None
-        self.index: Index = ImportedIndex(path) if is_timeline(path) else Index(path, follow=self.growing)
+        self.index: Index = ImportedIndex(record) if begins_as_json(record) else Index(record, follow=self.growing)
         self.failure: Optional[RecordError] = None
         self.touched = False
         """Whether somebody has moved the cursor: from then on nothing else does."""
@@ -136,7 +138,7 @@ class RunApp(App[int]):
             self._hear(self.live)
         elif self.growing and not self.index.complete and time.monotonic() > self._next_lock_look:
             self._next_lock_look = time.monotonic() + _LOCK_EVERY
-            if not still_written(self.path):
+            if not self.record.still_written:
                 self.index.no_more()
         # Where nobody types, longer slices read faster.
         idle = time.monotonic() - self._last_key > _IDLE and self.live is None

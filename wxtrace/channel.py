@@ -5,7 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Optional
 
-__all__ = ["receive"]
+__all__ = ["JOURNAL_BYTES", "receive"]
+
+JOURNAL_BYTES = b"\0"
+"""What a message of the tracer begins with that is a part of the journal; all others are JSON."""
 
 
 def receive(channel: socket.socket, limit: int = 1 << 16) -> Optional[bytes]:

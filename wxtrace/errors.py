@@ -4,7 +4,8 @@
     ├── UsageError          125  the command line asks for what cannot be
     ├── CommandNotFound     127  the program to trace is not there
     ├── CommandNotRunnable  126  it is there and cannot be executed
-    └── RecordError         125  a journal or timeline that cannot be read
+    ├── RecordError         125  a journal or timeline that cannot be read
+    └── OutputError         125  what was to be written, to a file or to standard output, cannot be
 
 Every message is one clear sentence that says the way out.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 __all__ = [
     "CommandNotFound",
     "CommandNotRunnable",
+    "OutputError",
     "RecordError",
     "UsageError",
     "WxtraceError",
@@ -40,6 +42,10 @@ class CommandNotRunnable(WxtraceError):
     """The file is there, and the kernel will not execute it."""
 
     exit_status = 126
+
+
+class OutputError(WxtraceError):
+    """A file or a stream that takes no more."""
 
 
 class RecordError(WxtraceError):

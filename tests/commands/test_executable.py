@@ -9,7 +9,8 @@ import pytest
 from wxtrace.commands.executable import ExecutableMemory, Searches, counts_text
 from wxtrace.commands.wording import ladder_text, ordinal
 from wxtrace.model import origins
-from wxtrace.model.event import Ladder, Rung
+from wxtrace.model.event import Event, Ladder, Rung, Touched
+from wxtrace.model.facts import Call
 from wxtrace.model.region import Backing, Region
 
 RWX_REFUSED = Rung(30, "memory writable and executable at once", "mdwe")
@@ -69,6 +70,31 @@ def test_a_region_is_told_with_its_last_word_and_its_maker() -> None:
     [text] = memory.texts()
     assert text.startswith("0x1000-0x3000, 8 KiB of /memfd:libffi, from event 84: dual-mapping: ")
     assert "libffi's closures" in text
+
+
+def gained(n: int, start: int, end: int) -> Event:
+    call = Call(100, n, 0, 10, (start, end - start, 5, 0, 0, 0), 0)
+    part = Touched(1, start, end, "rw-p", "r-x", "r-xp", "anon")
+    return Event(n, n, 1, 100, 100, 1, "mprotect", "ok", call, touched=[part])
+
+
+def test_only_the_pages_that_became_executable_are_counted_with_who_made_them_so() -> None:
+    memory = ExecutableMemory()
+    memory.take(region(1), origins.FLIPPED)
+    memory.event(gained(90, 0x1000, 0x2000), "jit[100]")
+    [text] = memory.texts()
+    assert text.startswith("0x1000-0x2000, 4 KiB of ")
+    assert ", executable by mprotect at event 90 in jit[100]: " in text
+
+
+def test_pages_that_flip_again_and_again_are_counted_once() -> None:
+    memory = ExecutableMemory()
+    memory.take(region(1), origins.FLIPPED)
+    for n, start in ((90, 0x1000), (91, 0x1000), (92, 0x2800)):
+        memory.event(gained(n, start, start + 0x800), "jit[100]")
+    [text] = memory.texts()
+    assert text.startswith("0x1000-0x3000, 4 KiB of ") and " in 2 parts" in text
+    assert "at event 90 in jit[100] and 2 calls more" in text
 
 
 def test_many_regions_are_counted() -> None:

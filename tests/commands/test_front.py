@@ -17,6 +17,7 @@ from wxtrace.commands.front import Front
 from wxtrace.model.facts import Note
 from wxtrace.model.story import Shown, Story
 from wxtrace.record.journal import JournalWriter
+from wxtrace.record.journalbytes import JournalBytes
 
 PATIENCE = 200_000
 """Facts; seconds of work for the console."""
@@ -74,7 +75,7 @@ def test_ctrl_c_is_noticed_while_more_is_recorded_than_can_be_shown(
     console.more()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     say(theirs, "started", pid=1)
-    front = Front(ours, 0, str(path), console, attached=True)
+    front = Front(ours, 0, JournalBytes(str(path)), console, attached=True)
     asked = front.ask_to_detach
 
     def answered() -> None:

@@ -135,7 +135,9 @@ def test_a_folder_that_others_can_write_to_is_not_used(environment: Environment,
 
     assert done.returncode == 3
     assert journals(environment) == [kept]
-    assert run_wxtrace(environment, "export").returncode == 125
+    (instead,) = (Path(environment["TMPDIR"]) / ("wxtrace-%d" % os.geteuid())).iterdir()
+    assert "your state folder cannot be written: the record of this run is in %s" % instead in done.stderr
+    assert exported(environment)["command"]["argv"] == ["sh", "-c", "exit 3"]
 
 
 @pytest.mark.root
@@ -177,7 +179,9 @@ def nobodys(tmp_path: Path) -> Iterator[Dict[str, str]]:
         os.mkdir(state)
         user = pwd.getpwnam("nobody")
         os.chown(state, user.pw_uid, user.pw_gid)
-        yield {**os.environ, "XDG_STATE_HOME": state, "SUDO_UID": str(user.pw_uid), "NO_COLOR": "1"}
+        os.mkdir(os.path.join(folder, "temporary"))
+        folders = {"XDG_STATE_HOME": state, "TMPDIR": os.path.join(folder, "temporary")}
+        yield {**os.environ, **folders, "SUDO_UID": str(user.pw_uid), "NO_COLOR": "1"}
 
 
 @pytest.mark.root
@@ -190,6 +194,7 @@ def test_under_sudo_a_run_belongs_to_who_called_it(nobodys: Environment) -> None
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (int(nobodys["SUDO_UID"]), 0o600)
     assert path.parent.stat().st_uid == int(nobodys["SUDO_UID"])
     assert str(path) in run_wxtrace(nobodys, "runs").stdout
+    assert exported(nobodys)["command"]["argv"] == ["true"]
 
 
 @pytest.mark.root
@@ -199,4 +204,4 @@ def test_root_by_sudo_follows_no_link_of_who_called_it(nobodys: Environment, tmp
     done = run_wxtrace(nobodys, "--", "true")
 
     assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
-    assert "this run was not kept" in done.stderr
+    assert "your state folder cannot be written: the record of this run is in %s" % nobodys["TMPDIR"] in done.stderr

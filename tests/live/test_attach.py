@@ -103,6 +103,23 @@ def test_a_process_whose_leader_has_ended_can_be_attached_to(environment: Enviro
     assert front.returncode == 0
 
 
+@pytest.mark.parametrize("kind", ["leaderless", "leaderless-executes"])
+def test_the_end_of_a_process_whose_leader_had_ended_is_told(
+    environment: Environment, program: Program, tmp_path: Path, kind: str
+) -> None:
+    out = tmp_path / "timeline.json"
+    with running(program, 3, kind) as process:
+        until(lambda: state(process.pid) == "Z")
+        line = [str(WXTRACE), "-o", str(out), "-p", str(process.pid)]
+        front = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL)
+        until(lambda: traced(process.pid))
+    status = front.wait(DEADLINE)
+    (told,) = json.loads(out.read_text())["processes"]
+
+    assert (status, told["exit"]) == (0, {"code": 0})
+    assert len(told["images"]) == (2 if kind == "leaderless-executes" else 1)
+
+
 def test_a_leader_that_ends_meanwhile_does_not_keep_us(environment: Environment, program: Program) -> None:
     line = [str(program("life_attached")), "3", "leader-ends-later"]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

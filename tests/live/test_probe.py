@@ -7,10 +7,11 @@ from typing import List
 
 import pytest
 
+from wxtrace.decoders.procmaps import MapLine
 from wxtrace.live import probe
 from wxtrace.live.task import Space, Task
 from wxtrace.model.calls import Request
-from wxtrace.model.facts import BY_KERNEL, Call
+from wxtrace.model.facts import BY_KERNEL, Call, Probe
 
 ENOMEM, EACCES = -12, -13
 
@@ -30,3 +31,32 @@ def test_the_first_failure_of_a_kind_is_looked_at_in_full_however_many_there_wer
 
     assert short(ENOMEM, ENOMEM, -11, ENOMEM) == [False, True, False, True]
     assert short(ENOMEM, prot=3) == [False]
+
+
+def probes(prober: probe.Prober, *inodes: int) -> List[Probe]:
+    """mprotect(PROT_READ|PROT_WRITE) of one shared mapping of each of these files is refused."""
+    task = Task(os.getpid(), os.getpid(), Space(1))
+    call = Call(task.tid, 0, 0, 10, (0x10000, 4096, 3, 0, 0, 0), EACCES, BY_KERNEL)
+    request = Request("mprotect", 0x10000, 4096, 3)
+    lines = [MapLine(0x10000, 0x11000, "r--s", 0, "08:01", inode, "/f") for inode in inodes]
+    return [prober.probe(task, "mprotect", request, call, [line]) for line in lines]
+
+
+def test_a_call_on_other_memory_is_another_kind_of_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same call with the same error, on a sealed memfd, was told as that of a read-only file before it."""
+    monkeypatch.setattr(probe, "BUDGET_SECONDS", 0.0)
+    assert [one.short for one in probes(probe.Prober(), 1, 1, 2)] == [False, True, False]
+
+
+def test_a_short_look_has_what_is_quick_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal by RLIMIT_AS was told as a failure of the loop before it, because nobody read the limits."""
+    monkeypatch.setattr(probe, "BUDGET_SECONDS", 0.0)
+    _, again = probes(probe.Prober(), 1, 1)
+    assert again.short and "Max address space" in again.limits and "VmSize" in again.status
+    assert not again.vmas and not again.vmas_complete
+
+
+def test_a_program_that_fails_in_ever_new_ways_is_not_held_up_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "BUDGET_SECONDS", 0.0)
+    monkeypatch.setattr(probe, "MOST_DEBT_SECONDS", 0.0)
+    assert [one.short for one in probes(probe.Prober(), 1, 2)] == [True, True]

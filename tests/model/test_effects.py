@@ -8,13 +8,25 @@ import pytest
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
-from wxtrace.model.effects import apply_success
 from wxtrace.model.event import Touched
 from wxtrace.model.failing import apply_failure
 from wxtrace.model.region import Backing, Piece, Region
 from wxtrace.model.space import AddressSpace
-from wxtrace.model.touching import EffectContext, page_align_up
+from wxtrace.model.syscalls.aio import IoDestroy, IoSetup
+from wxtrace.model.syscalls.brk import Brk
+from wxtrace.model.syscalls.effect import EffectContext
+from wxtrace.model.syscalls.madvise import Madvise
+from wxtrace.model.syscalls.memfd import MemfdCreate
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.mremap import Mremap
+from wxtrace.model.syscalls.mseal import Mseal
+from wxtrace.model.syscalls.munmap import Munmap
+from wxtrace.model.syscalls.remap_file_pages import RemapFilePages
+from wxtrace.model.syscalls.row import CallRequest, page_align_up
+from wxtrace.model.syscalls.shadow_stack import MapShadowStack
+from wxtrace.model.syscalls.shm import Shmat, Shmdt
+from wxtrace.model.syscalls.table import BY_NAME
 
 PAGE = 0x1000
 BASE = 0x7F0000000000
@@ -60,14 +72,16 @@ class World:
         )
         return self.regions[-1]
 
-    def apply(self, request: Request, result: int, lines: Sequence[MapLine] = ()) -> List[Touched]:
+    def apply(self, request: CallRequest, result: int, lines: Sequence[MapLine] = ()) -> List[Touched]:
         self.n += 1
-        return apply_success(self.space, request, result, EffectContext(self.n, self.new_region, PAGE, lines))
+        effect = BY_NAME[request.name].effect
+        context = EffectContext(self.n, self.new_region, PAGE, lines)
+        return effect(self.space, request, result, context) if effect is not None else []
 
     def mmap(
         self, low: int, high: int, prot: int = RW, flags: int = PRIVATE, lines: Sequence[MapLine] = ()
     ) -> List[Touched]:
-        return self.apply(Request("mmap", at(low), (high - low) * PAGE, prot, flags), at(low), lines)
+        return self.apply(Mmap(at(low), (high - low) * PAGE, prot, flags, -1, 0), at(low), lines)
 
     def map_file(self, low: int, high: int, offset: int, prot: int = R, inode: int = 77) -> List[Touched]:
         """A shared file mapping, with the line the kernel shows after it."""
@@ -75,16 +89,16 @@ class World:
         return self.mmap(low, high, prot, f.MAP_SHARED, [line])
 
     def munmap(self, low: int, high: int) -> List[Touched]:
-        return self.apply(Request("munmap", at(low), (high - low) * PAGE), 0)
+        return self.apply(Munmap(at(low), (high - low) * PAGE), 0)
 
     def mprotect(self, low: int, high: int, prot: int, lines: Sequence[MapLine] = ()) -> List[Touched]:
-        return self.apply(Request("mprotect", at(low), (high - low) * PAGE, prot), 0, lines)
+        return self.apply(Mprotect(at(low), (high - low) * PAGE, prot), 0, lines)
 
     def brk(self, result: int) -> List[Touched]:
-        return self.apply(Request("brk", result), result)
+        return self.apply(Brk(result), result)
 
     def mremap(self, old: int, length: int, new_length: int, new: int, flags: int = MOVE) -> List[Touched]:
-        request = Request("mremap", at(old), length * PAGE, flags=flags, new_length=new_length * PAGE, new_addr=at(new))
+        request = Mremap(at(old), length * PAGE, new_length * PAGE, flags, at(new))
         return self.apply(request, at(new))
 
     def extents(self) -> List[Extent]:
@@ -131,19 +145,19 @@ def test_lengths_round_up_to_pages(length: int, aligned: int) -> None:
 
 
 def test_a_call_that_changes_no_map_touches_nothing(world: World) -> None:
-    assert world.apply(Request("memfd_create"), 3) == []
+    assert world.apply(MemfdCreate(0, 0), 3) == []
 
 
 # mmap
 
 
 def test_mmap_uses_the_returned_address_not_the_hint(world: World) -> None:
-    world.apply(Request("mmap", at(50), PAGE, RW, PRIVATE), at(3))
+    world.apply(Mmap(at(50), PAGE, RW, PRIVATE, -1, 0), at(3))
     assert world.extents() == [(3, 4, "rw-p")]
 
 
 def test_mmap_rounds_its_length_up(world: World) -> None:
-    world.apply(Request("mmap", 0, PAGE + 1, RW, PRIVATE), at(0))
+    world.apply(Mmap(0, PAGE + 1, RW, PRIVATE, -1, 0), at(0))
     assert world.extents() == [(0, 2, "rw-p")]
 
 
@@ -273,7 +287,7 @@ def test_mprotect_of_length_0_changes_nothing(world: World) -> None:
 
 def test_pkey_mprotect_protects_as_mprotect(world: World) -> None:
     world.mmap(0, 2)
-    world.apply(Request("pkey_mprotect", at(0), PAGE, R, 1), 0)
+    world.apply(Mprotect(at(0), PAGE, R, 1), 0)
     assert world.extents() == [(0, 1, "r--p"), (1, 2, "rw-p")]
 
 
@@ -361,12 +375,12 @@ def test_brk_shrinking_unmaps_foreign_memory_too(world: World) -> None:
 
 def test_a_refused_brk_changes_nothing(world: World) -> None:
     world.brk(at(4))
-    assert world.apply(Request("brk", at(900)), at(4)) == []
+    assert world.apply(Brk(at(900)), at(4)) == []
 
 
 def test_heap_grown_under_read_implies_exec_is_executable(world: World) -> None:
     world.brk(at(4))
-    world.apply(Request("brk", at(5)), at(5), [anon(4, 5, "rwxp", "[heap]")])
+    world.apply(Brk(at(5)), at(5), [anon(4, 5, "rwxp", "[heap]")])
     assert world.extents() == [(4, 5, "rwxp")]
 
 
@@ -444,7 +458,7 @@ def test_mremap_makes_a_region_of_its_own(world: World) -> None:
 def test_mremap_keeps_memory_out_of_forks(world: World, new: int) -> None:
     """MADV_DONTFORK stays with a mapping that is moved or grown (VM_DONTCOPY; tried on 6.18)."""
     world.mmap(0, 2)
-    world.apply(Request("madvise", at(0), 2 * PAGE, flags=f.ADVICE_DONTFORK), 0)
+    world.apply(Madvise(at(0), 2 * PAGE, f.ADVICE_DONTFORK), 0)
     world.mremap(0, 2, 3, new, f.MREMAP_MAYMOVE)
     assert len(world.space.copy(2, world.new_region)) == 0
 
@@ -504,7 +518,7 @@ def test_mremap_leaves_the_target_alone_under_a_hole_at_the_end(world: World) ->
 
 def attach(world: World, low: int, high: int, perms: str = "rw-s", flags: int = 0, inode: int = 5) -> List[Touched]:
     line = segment(low, high, perms, inode)
-    return world.apply(Request("shmat", flags=flags, fd=inode), at(low), [line])
+    return world.apply(Shmat(inode, 0, flags), at(low), [line])
 
 
 def test_shmat_maps_what_the_kernel_shows(world: World) -> None:
@@ -529,28 +543,28 @@ def test_shmdt_removes_every_piece(world: World) -> None:
     attach(world, 4, 10)
     world.mprotect(6, 7, R)
     world.munmap(8, 9)
-    world.apply(Request("shmdt", at(4)), 0)
+    world.apply(Shmdt(at(4)), 0)
     assert world.extents() == []
 
 
 def test_shmdt_leaves_other_memory_between_the_pieces(world: World) -> None:
     attach(world, 4, 10)
     world.mmap(6, 7, RX, PRIVATE | f.MAP_FIXED)
-    world.apply(Request("shmdt", at(4)), 0)
+    world.apply(Shmdt(at(4)), 0)
     assert world.extents() == [(6, 7, "r-xp")]
 
 
 def test_shmdt_leaves_a_second_attachment(world: World) -> None:
     attach(world, 4, 8)
     attach(world, 8, 12)
-    world.apply(Request("shmdt", at(4)), 0)
+    world.apply(Shmdt(at(4)), 0)
     assert world.extents() == [(8, 12, "rw-s")]
 
 
 def test_shmdt_leaves_a_piece_that_was_moved(world: World) -> None:
     attach(world, 4, 8)
     world.mremap(6, 1, 1, 20)
-    world.apply(Request("shmdt", at(4)), 0)
+    world.apply(Shmdt(at(4)), 0)
     assert world.extents() == [(20, 21, "rw-s")]
 
 
@@ -558,14 +572,14 @@ def test_shmdt_leaves_another_segment_that_lies_as_a_piece_would(world: World) -
     attach(world, 4, 8)
     attach(world, 20, 24, inode=6)
     world.mremap(22, 1, 1, 6)
-    world.apply(Request("shmdt", at(4)), 0)
+    world.apply(Shmdt(at(4)), 0)
     assert world.extents() == [(6, 7, "rw-s"), (20, 22, "rw-s"), (23, 24, "rw-s")]
 
 
 def test_shmdt_leaves_what_is_sealed(world: World) -> None:
     attach(world, 4, 8)
-    world.apply(Request("mseal", at(5), PAGE), 0)
-    world.apply(Request("shmdt", at(4)), 0)
+    world.apply(Mseal(at(5), PAGE, 0), 0)
+    world.apply(Shmdt(at(4)), 0)
     assert world.extents() == [(5, 6, "rw-s")]
 
 
@@ -574,19 +588,19 @@ def test_shmdt_leaves_what_is_sealed(world: World) -> None:
 
 def test_remap_file_pages_shows_other_pages_of_the_file(world: World) -> None:
     world.map_file(0, 4, 0, RW)
-    world.apply(Request("remap_file_pages", at(1), 2 * PAGE, prot=0, offset=9 * PAGE), 0)
+    world.apply(RemapFilePages(at(1), 2 * PAGE, 0, 9, 0), 0)
     assert world.offsets() == {0: 0, 1: 9, 2: 10, 3: 3}
 
 
 def test_remap_file_pages_keeps_the_protection(world: World) -> None:
     world.map_file(0, 4, 0, RW)
-    world.apply(Request("remap_file_pages", at(1), 2 * PAGE, prot=0, offset=0), 0)
+    world.apply(RemapFilePages(at(1), 2 * PAGE, 0, 0, 0), 0)
     assert {perms for _, _, perms in world.extents()} == {"rw-s"}
 
 
 def test_remap_file_pages_rounds_down(world: World) -> None:
     world.map_file(0, 4, 0, RW)
-    world.apply(Request("remap_file_pages", at(1) + 5, PAGE + 5, prot=0, offset=9 * PAGE), 0)
+    world.apply(RemapFilePages(at(1) + 5, PAGE + 5, 0, 9, 0), 0)
     assert world.offsets() == {0: 0, 1: 9, 2: 2, 3: 3}
 
 
@@ -598,29 +612,29 @@ def ring(low: int, high: int) -> MapLine:
 
 
 def test_io_setup_maps_its_ring(world: World) -> None:
-    world.apply(Request("io_setup"), 0, [ring(3, 5)])
+    world.apply(IoSetup(1, 0), 0, [ring(3, 5)])
     assert world.extents() == [(3, 5, "rw-s")] and world.piece(3).region.provenance == "aio"
 
 
 def test_io_destroy_unmaps_its_ring(world: World) -> None:
-    world.apply(Request("io_setup"), 0, [ring(3, 5)])
-    assert changes(world.apply(Request("io_destroy", at(3)), 0)) == [(3, 5, "rw-s", None)]
+    world.apply(IoSetup(1, 0), 0, [ring(3, 5)])
+    assert changes(world.apply(IoDestroy(at(3)), 0)) == [(3, 5, "rw-s", None)]
 
 
 def test_io_destroy_unmaps_what_lies_over_its_ring(world: World) -> None:
-    world.apply(Request("io_setup"), 0, [ring(3, 6)])
+    world.apply(IoSetup(1, 0), 0, [ring(3, 6)])
     world.mmap(4, 5, RX, PRIVATE | f.MAP_FIXED)
-    touched = world.apply(Request("io_destroy", at(3)), 0)
+    touched = world.apply(IoDestroy(at(3)), 0)
     assert changes(touched) == [(3, 4, "rw-s", None), (4, 5, "r-xp", None), (5, 6, "rw-s", None)]
 
 
 def test_io_destroy_of_another_address_unmaps_nothing(world: World) -> None:
     world.mmap(0, 1)
-    assert world.apply(Request("io_destroy", at(0)), 0) == []
+    assert world.apply(IoDestroy(at(0)), 0) == []
 
 
 def test_map_shadow_stack(world: World) -> None:
-    world.apply(Request("map_shadow_stack", 0, PAGE), at(3), [anon(3, 4)])
+    world.apply(MapShadowStack(0, PAGE, 0), at(3), [anon(3, 4)])
     assert world.extents() == [(3, 4, "rw-p")] and world.piece(3).region.provenance == "shadow-stack"
 
 
@@ -629,24 +643,24 @@ def test_map_shadow_stack(world: World) -> None:
 
 def test_mseal_marks_the_range_and_no_more(world: World) -> None:
     world.mmap(0, 4)
-    world.apply(Request("mseal", at(1), PAGE), 0)
+    world.apply(Mseal(at(1), PAGE, 0), 0)
     assert [p.sealed_by for p in world.space.pieces()] == [None, 2, None]
 
 
 def test_the_first_seal_counts(world: World) -> None:
     world.mmap(0, 2)
-    world.apply(Request("mseal", at(0), PAGE), 0)
-    touched = world.apply(Request("mseal", at(0), 2 * PAGE), 0)
+    world.apply(Mseal(at(0), PAGE, 0), 0)
+    touched = world.apply(Mseal(at(0), 2 * PAGE, 0), 0)
     assert [t.sealed_by for t in touched] == [2, 3]
 
 
 def test_mseal_changes_no_protection(world: World) -> None:
     world.mmap(0, 2, RX)
-    assert changes(world.apply(Request("mseal", at(0), 2 * PAGE), 0)) == [(0, 2, "r-xp", "r-xp")]
+    assert changes(world.apply(Mseal(at(0), 2 * PAGE, 0), 0)) == [(0, 2, "r-xp", "r-xp")]
 
 
 def advise(world: World, low: int, high: int, advice: int) -> List[Touched]:
-    return world.apply(Request("madvise", at(low), (high - low) * PAGE, flags=advice), 0)
+    return world.apply(Madvise(at(low), (high - low) * PAGE, advice), 0)
 
 
 def test_madvise_dontfork_takes_pages_out_of_a_fork(world: World) -> None:
@@ -686,47 +700,47 @@ def test_other_advice_splits_nothing(world: World) -> None:
 # Failed calls
 
 
-def fail(world: World, request: Request, lines: Sequence[MapLine]) -> List[Touched]:
+def fail(world: World, request: CallRequest, lines: Sequence[MapLine]) -> List[Touched]:
     """As a tracer does after an error: read the range again, then tell what became of it."""
     found = world.space.resync(at(0), at(100), lines)
-    return apply_failure(world.space, request, found, PAGE)
+    return apply_failure(world.space, BY_NAME[request.name], request, found, [], world.n, PAGE)
 
 
 def test_a_failed_mprotect_tells_the_part_that_was_changed(world: World) -> None:
     world.mmap(0, 4)
-    request = Request("mprotect", at(0), 4 * PAGE, RX)
+    request = Mprotect(at(0), 4 * PAGE, RX)
     touched = fail(world, request, [anon(0, 2, "r-xp"), anon(2, 4)])
     assert changes(touched) == [(0, 2, "rw-p", "r-xp"), (2, 4, "rw-p", "rw-p")]
 
 
 def test_a_failed_call_says_what_it_asked(world: World) -> None:
     world.mmap(0, 4)
-    (part,) = fail(world, Request("mprotect", at(1), PAGE, RWX), [anon(0, 4)])
+    (part,) = fail(world, Mprotect(at(1), PAGE, RWX), [anon(0, 4)])
     assert (part.asked, pages(part.start), pages(part.end)) == ("rwx", 1, 2)
 
 
 def test_a_failed_mmap_fixed_tells_the_hole_it_left(world: World) -> None:
     world.mmap(0, 4)
-    request = Request("mmap", at(1), PAGE, RW, PRIVATE | f.MAP_FIXED)
+    request = Mmap(at(1), PAGE, RW, PRIVATE | f.MAP_FIXED, -1, 0)
     touched = fail(world, request, [anon(0, 1), anon(2, 4)])
     assert (1, 2, "rw-p", None) in changes(touched)
 
 
 def test_a_failed_mmap_anywhere_names_what_was_wanted(world: World) -> None:
-    (part,) = fail(world, Request("mmap", 0, PAGE, RWX, PRIVATE), [])
+    (part,) = fail(world, Mmap(0, PAGE, RWX, PRIVATE, -1, 0), [])
     assert (part.region, part.asked, part.after, part.provenance) == (None, "rwx", None, "anon")
 
 
 def test_a_refused_brk_names_the_part_beyond_the_break(world: World) -> None:
     world.brk(at(4))
-    (part,) = fail(world, Request("brk", at(8)), [])
+    (part,) = fail(world, Brk(at(8)), [])
     assert (pages(part.start), pages(part.end), part.asked, part.provenance) == (4, 8, "rw-", "heap")
 
 
 def test_a_failed_call_on_sealed_memory_names_the_seal(world: World) -> None:
     world.mmap(0, 4)
-    world.apply(Request("mseal", at(2), PAGE), 0)
-    touched = fail(world, Request("munmap", at(0), 4 * PAGE), [anon(0, 4)])
+    world.apply(Mseal(at(2), PAGE, 0), 0)
+    touched = fail(world, Munmap(at(0), 4 * PAGE), [anon(0, 4)])
     assert [t.sealed_by for t in touched] == [None, 2, None]
 
 
@@ -734,7 +748,7 @@ def test_madvise_over_a_hole_is_done_all_the_same(world: World) -> None:
     """ENOMEM comes after every mapped part has been advised."""
     world.mmap(0, 1)
     world.mmap(2, 3)
-    fail(world, Request("madvise", at(0), 3 * PAGE, flags=f.ADVICE_DONTFORK), [anon(0, 1), anon(2, 3)])
+    fail(world, Madvise(at(0), 3 * PAGE, f.ADVICE_DONTFORK), [anon(0, 1), anon(2, 3)])
     assert len(world.space.copy(2, world.new_region)) == 0
 
 
@@ -744,5 +758,5 @@ def test_madvise_over_a_hole_is_done_all_the_same(world: World) -> None:
 def test_madvise_of_no_range_at_all_does_nothing(world: World, start: int, length: int) -> None:
     """EINVAL, before any part is looked at: an odd address, or an end that wraps."""
     world.mmap(0, 4)
-    fail(world, Request("madvise", start, length, flags=f.ADVICE_DONTFORK), [anon(0, 4)])
+    fail(world, Madvise(start, length, f.ADVICE_DONTFORK), [anon(0, 4)])
     assert len(world.space.copy(2, world.new_region)) == 1

@@ -10,11 +10,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
-from wxtrace.model.effects import apply_success
 from wxtrace.model.region import Backing, Region
 from wxtrace.model.space import AddressSpace, normal_form_of_lines
-from wxtrace.model.touching import EffectContext
+from wxtrace.model.syscalls.brk import Brk
+from wxtrace.model.syscalls.effect import EffectContext
+from wxtrace.model.syscalls.madvise import Madvise
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.mremap import Mremap
+from wxtrace.model.syscalls.mseal import Mseal
+from wxtrace.model.syscalls.munmap import Munmap
+from wxtrace.model.syscalls.row import CallRequest
+from wxtrace.model.syscalls.table import BY_NAME
 
 PAGE = 0x1000
 BASE = 0x7F0000000000
@@ -205,9 +212,11 @@ class Machine(RuleBasedStateMachine):
         self.regions += 1
         return Region(self.regions, space, start, end, provenance, backing, created_by, inferred, shared, grows_down)
 
-    def apply(self, request: Request, result: int = 0, lines: Sequence[MapLine] = ()) -> None:
+    def apply(self, request: CallRequest, result: int = 0, lines: Sequence[MapLine] = ()) -> None:
         self.n += 1
-        apply_success(self.space, request, result, EffectContext(self.n, self._new_region, PAGE, lines))
+        effect = BY_NAME[request.name].effect
+        assert effect is not None
+        effect(self.space, request, result, EffectContext(self.n, self._new_region, PAGE, lines))
 
     def pick(self, which: int, sealed: bool = False, shared: bool = False) -> int:
         """A mapped page that is not sealed, or else an unmapped one beyond the arena."""
@@ -222,10 +231,10 @@ class Machine(RuleBasedStateMachine):
     def start(self, brk: int) -> None:
         """A heap of some size, and a library in three parts as the loader maps it."""
         self.oracle.brk = brk
-        self.apply(Request("brk", 0), BASE + brk * PAGE)
+        self.apply(Brk(0), BASE + brk * PAGE)
         for low, high, prot in ((8, 10, 1), (10, 14, 5), (14, 16, 3)):
             self.oracle.mmap(low, high, prot, False, LIBRARY, low - 8)
-            request = Request("mmap", BASE + low * PAGE, (high - low) * PAGE, prot, MAP_PRIVATE | f.MAP_FIXED)
+            request = Mmap(BASE + low * PAGE, (high - low) * PAGE, prot, MAP_PRIVATE | f.MAP_FIXED, -1, 0)
             self.apply(request, request.addr, [self.oracle.line(low, low, high)])
 
     @rule(
@@ -262,7 +271,7 @@ class Machine(RuleBasedStateMachine):
         lines = []
         if object is not None:
             lines.append(self.oracle.line(low, 0, ARENA) if merged else self.oracle.line(low, low, high))
-        request = Request("mmap", hint, count * PAGE - odd, prot, flags, offset=index * PAGE)
+        request = Mmap(hint, count * PAGE - odd, prot, flags, -1, index * PAGE)
         self.apply(request, BASE + low * PAGE, lines)
 
     @rule(low=page_numbers, count=counts, odd=st.integers(0, PAGE - 1))
@@ -270,21 +279,21 @@ class Machine(RuleBasedStateMachine):
         if self.oracle.sealed(low, low + count):
             return
         self.oracle.munmap(low, low + count)
-        self.apply(Request("munmap", BASE + low * PAGE, count * PAGE - odd))
+        self.apply(Munmap(BASE + low * PAGE, count * PAGE - odd))
 
     @rule(which=picks, count=counts, prot=prots, odd=st.integers(0, PAGE - 1))
     def mprotect(self, which: int, count: int, prot: int, odd: int) -> None:
         low = self.pick(which)
         if self.oracle.all_mapped(low, low + count) and not self.oracle.sealed(low, low + count):
             self.oracle.mprotect(low, low + count, prot)
-            self.apply(Request("mprotect", BASE + low * PAGE, count * PAGE - odd, prot))
+            self.apply(Mprotect(BASE + low * PAGE, count * PAGE - odd, prot))
 
     @rule(which=picks, count=st.integers(1, 2))
     def mseal(self, which: int, count: int) -> None:
         low = self.pick(which, sealed=True)
         if self.oracle.all_mapped(low, low + count):
             self.oracle.mseal(low, low + count)
-            self.apply(Request("mseal", BASE + low * PAGE, count * PAGE))
+            self.apply(Mseal(BASE + low * PAGE, count * PAGE, 0))
 
     @rule(which=picks, count=counts, dont_fork=st.booleans())
     def madvise(self, which: int, count: int, dont_fork: bool) -> None:
@@ -292,7 +301,7 @@ class Machine(RuleBasedStateMachine):
         if self.oracle.all_mapped(low, low + count):
             self.oracle.advise(low, low + count, dont_fork)
             advice = f.ADVICE_DONTFORK if dont_fork else f.ADVICE_DOFORK
-            self.apply(Request("madvise", BASE + low * PAGE, count * PAGE, flags=advice))
+            self.apply(Madvise(BASE + low * PAGE, count * PAGE, advice))
 
     @rule(brk=st.integers(HEAP, ARENA), below=st.integers(0, PAGE - 1))
     def move_brk(self, brk: int, below: int) -> None:
@@ -304,7 +313,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.oracle.move_brk(brk)
         address = BASE + brk * PAGE - below
-        self.apply(Request("brk", address), address)
+        self.apply(Brk(address), address)
 
     @rule(which=picks, count=counts, left=counts)
     def mremap_shrink(self, which: int, count: int, left: int) -> None:
@@ -361,14 +370,7 @@ class Machine(RuleBasedStateMachine):
         self.space = self.space.copy(self.spaces, self._new_region)
 
     def mremap(self, old: int, count: int, new_count: int, new: int, flags: int) -> None:
-        request = Request(
-            "mremap",
-            BASE + old * PAGE,
-            count * PAGE,
-            flags=flags,
-            new_length=new_count * PAGE,
-            new_addr=BASE + new * PAGE,
-        )
+        request = Mremap(BASE + old * PAGE, count * PAGE, new_count * PAGE, flags, BASE + new * PAGE)
         self.apply(request, BASE + new * PAGE)
 
     def _may_move(self, old: int, count: int, new: int, new_count: int) -> bool:

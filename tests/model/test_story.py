@@ -210,13 +210,6 @@ def test_written_pages_of_a_file_are_known_as_of_this_event_only() -> None:
     assert [region.provenance for region in told.regions if region.start == FILE_AT] == ["file"]
 
 
-def test_a_failing_loop_keeps_the_diagnosis_of_its_first_round() -> None:
-    told = Told(MDWE_HOST)
-    first = told.refuse(Probe(100, vmas=[vma(MAPS[1])], status={"Seccomp": "0"}, mdwe=1))
-    again = told.refuse(Probe(100, vmas_complete=False, short=True))
-    assert (cause_of(first), cause_of(again)) == (("mdwe", "proved"), ("mdwe", "consistent"))
-
-
 def test_a_cause_no_rule_knows_is_unknown_and_says_what_was_excluded() -> None:
     told = Told(Host("6.18.4", "x86_64", PAGE, ["capability", "landlock"], mdwe=0))
     event = told.refuse()

@@ -1,6 +1,12 @@
 /* Ranges that are taken, missing or too low. */
 #include "case.h"
 #include <linux/capability.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
 
 /* Pages of memory with the one at `hole` missing. */
 static char *with_hole(int pages, int hole)
@@ -90,6 +96,32 @@ static long across(void)
 	return (long)mremap(pages, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE);
 }
 
+/* Two mappings, the second watched by userfaultfd, to be moved at once; a hole of `hole` pages between them. */
+static long watched(int hole)
+{
+	char *pages = map((4 + hole) * PAGE, RW);
+	char *target = map((4 + hole) * PAGE, R);
+	int watcher = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {
+		.range = {(unsigned long)pages + (2 + hole) * PAGE, 2 * PAGE},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	if (watcher < 0) {
+		errno = ENOSYS;
+		need(0, "userfaultfd");
+	}
+	need(hole == 0 || munmap(pages + 2 * PAGE, hole * PAGE) == 0, "a hole");
+	need(ioctl(watcher, UFFDIO_API, &api) == 0 && ioctl(watcher, UFFDIO_REGISTER, &range) == 0, "to watch");
+	return (long)mremap(pages, (4 + hole) * PAGE, (4 + hole) * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+}
+
+static long watched_behind(void) { return watched(0); }
+static long watched_behind_a_hole(void) { return watched(1); }
+
+static long remap_in_a_hole(void) { return syscall(SYS_remap_file_pages, with_hole(4, 0), 4 * PAGE, 0, 0, 0); }
+
 static char *special(const char *name)
 {
 	char line[256];
@@ -121,6 +153,9 @@ static long above_the_heap(void)
 }
 
 static const struct attempt attempts[] = {
+	{"watched-behind", watched_behind},
+	{"watched-behind-a-hole", watched_behind_a_hole},
+	{"remap-in-a-hole", remap_in_a_hole},
 	{"unmapped-start", unmapped_start},
 	{"unmapped-middle", unmapped_middle},
 	{"unmapped-end", unmapped_end},

@@ -1,6 +1,6 @@
 /* Stays until it is told to end (its standard input is closed): to be attached to. The arguments: how many threads,
- * and optionally `mdwe` (their flips to executable memory are refused then), `leaderless` or `leader-ends-later` (at
- * SIGUSR1). Each thread checks every result; the sum of surprises is the exit status. */
+ * and optionally `mdwe` (their flips to executable memory are refused then), `leaderless`, `leaderless-executes` (this
+ * program again, without threads, at the end of its input) or `leader-ends-later` (at SIGUSR1). Each thread checks every result; the sum of surprises is the exit status. */
 #include "case.h"
 #include <pthread.h>
 #include <signal.h>
@@ -36,6 +36,10 @@ static void *wait_to_end(void *argument)
 	fflush(stdout);
 	while (read(0, &byte, 1) > 0)
 		;
+	if (argument && *(const char *)argument) {
+		/* The zombie of a leader has no /proc/self/exe. */
+		execl("/proc/thread-self/exe", "life_attached", "0", "over", NULL);
+	}
 	exit((int)atomic_load(&surprises));
 	return NULL;
 }
@@ -47,6 +51,8 @@ int main(int argc, char **argv)
 	sigset_t ending;
 	int number;
 
+	if (argc > 2 && strcmp(argv[2], "over") == 0)
+		return 0;
 	sigemptyset(&ending);
 	sigaddset(&ending, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &ending, NULL);
@@ -64,9 +70,9 @@ int main(int argc, char **argv)
 		sigwait(&ending, &number);
 		pthread_exit(NULL);
 	}
-	if (argc > 2 && strcmp(argv[2], "leaderless") == 0) {
+	if (argc > 2 && strncmp(argv[2], "leaderless", 10) == 0) {
 		leader = pthread_self();
-		need(pthread_create(&thread, NULL, wait_to_end, "") == 0, "a thread");
+		need(pthread_create(&thread, NULL, wait_to_end, argv[2] + 10) == 0, "a thread");
 		pthread_exit(NULL);
 	}
 	wait_to_end(NULL);

@@ -57,13 +57,17 @@ static long one_space_two_processes(void)
 	return mprotect(shared + PAGE, PAGE, RW) | munmap(shared + 2 * PAGE, PAGE);
 }
 
-static void *exec_myself(void *argument)
+static pthread_t leader;
+
+static void *exec_myself(void *leader_ends)
 {
 	char *arguments[] = {self, "nothing", NULL};
 
+	if (leader_ends)
+		pthread_join(leader, NULL);
 	map(PAGE, R);
 	execve(self, arguments, environ);
-	return argument;
+	exit(1);
 }
 
 static void *flip_for_ever(void *argument)
@@ -95,8 +99,6 @@ static long thread_executes(void)
 	return pthread_join(thread, NULL);
 }
 
-static pthread_t leader;
-
 static void *outlive_the_leader(void *argument)
 {
 	char *page = map(PAGE, RW);
@@ -123,7 +125,7 @@ static long leader_ends_and_a_thread_executes(void)
 	pthread_t thread;
 
 	leader = pthread_self();
-	start(&thread, exec_myself, NULL);
+	start(&thread, exec_myself, &leader);
 	pthread_exit(NULL);
 }
 
@@ -341,7 +343,7 @@ static const struct attempt cases[] = {
 
 int main(int argc, char **argv)
 {
-	self = argc > 3 ? argv[3] : "/proc/self/exe";
+	self = argc > 3 ? argv[3] : "/proc/thread-self/exe"; /* which a leader's zombie has not */
 	count = argc > 2 ? atoi(argv[2]) : 1;
 	return RUN(cases);
 }

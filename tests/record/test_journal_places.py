@@ -11,6 +11,7 @@ import pytest
 from wxtrace.errors import RecordError
 from wxtrace.model.facts import Call, Named
 from wxtrace.record.journal import JournalReader, JournalWriter, Place, call_at
+from wxtrace.record.journalbytes import JournalBytes
 
 FACTS: List[Any] = [
     Call(1, 10, 0, 9, (0, 4096, 3, 0x22, (1 << 64) - 1, 0), 0x7F31A0000000),
@@ -49,18 +50,47 @@ def test_reading_goes_on_from_every_place(journal: Path) -> None:
 
 
 def test_a_call_is_read_where_it_stands(journal: Path) -> None:
-    with open(journal, "rb") as file:
-        for place, fact in placed(journal):
-            if isinstance(fact, Call):
-                assert call_at(file.fileno(), place.entry) == fact
+    record = JournalBytes(str(journal))
+    for place, fact in placed(journal):
+        if isinstance(fact, Call):
+            assert call_at(record, place.entry) == fact
 
 
 @pytest.mark.parametrize("entry", [0, 1 << 40])
 def test_where_no_call_stands_is_an_error(journal: Path, entry: int) -> None:
-    with open(journal, "rb") as file, pytest.raises(RecordError, match="has changed under our eyes"):
-        call_at(file.fileno(), entry)
+    with pytest.raises(RecordError, match="has changed under our eyes"):
+        call_at(JournalBytes(str(journal)), entry)
 
 
 def test_a_place_beyond_the_end_has_nothing(journal: Path) -> None:
     with open(journal, "rb") as file:
         assert list(JournalReader(file, "j", Place(1 << 30, 1 << 31)).placed()) == []
+
+
+def test_a_record_reads_the_same_in_a_file_and_in_memory(journal: Path, tmp_path: Path) -> None:
+    """At each byte where its file may end, and the rest come otherwise."""
+    whole = journal.read_bytes()
+    for end in range(len(whole) + 1):
+        (tmp_path / "cut").write_bytes(whole[:end])
+        record = JournalBytes(str(tmp_path / "cut"))
+        reader = JournalReader(record.cursor(), "j")
+        found = list(reader.available())
+        record.extend(whole[end : end + 30], end)
+        found += reader.available()
+        record.extend(whole[end + 30 :], end)
+        found += reader.available()
+        record.close()
+        assert found == FACTS
+
+
+def test_a_reader_goes_on_in_the_file_that_a_record_was_moved_to(journal: Path, tmp_path: Path) -> None:
+    whole = journal.read_bytes()
+    for end in range(len(whole) + 1):
+        (tmp_path / "cut").write_bytes(whole[:end])
+        record = JournalBytes(str(tmp_path / "cut"))
+        reader = JournalReader(record.cursor(), "j")
+        found = list(reader.available())
+        record.move(str(journal))
+        found += reader.available()
+        record.close()
+        assert found == FACTS

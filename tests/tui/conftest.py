@@ -10,6 +10,7 @@ import pytest
 
 from tui.records import PAGE, RW, R, Recorded
 from tui.screen_kit import NEW, settled
+from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui.app import TraceApp
 
 
@@ -43,7 +44,7 @@ def screen(journal: Path) -> Callable[..., None]:
 
     def run(act: Act, path: Path = journal, size: tuple[int, int] = (80, 24), **keywords: Any) -> None:
         async def main() -> None:
-            app = TraceApp(str(path), **keywords)
+            app = TraceApp(JournalBytes(str(path)), **keywords)
             async with app.run_test(size=size) as pilot:
                 await settled(app, pilot)
                 await act(app, pilot)

@@ -13,6 +13,7 @@ from stories import ANON_AT, PAGE, RW, RX, R, Told
 
 from wxtrace.model.facts import RunEnded
 from wxtrace.record.journal import JournalWriter
+from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui.index import Index
 
 __all__ = ["ANON_AT", "PAGE", "RW", "RX", "R", "Recorded", "index_of"]
@@ -67,7 +68,7 @@ def add(writer: JournalWriter, facts: List[Any], each: int = 7) -> None:
 
 def index_of(path: Path, follow: bool = False) -> Index:
     """Read to its end."""
-    index = Index(str(path), follow)
+    index = Index(JournalBytes(str(path)), follow)
     while index.advance(10):
         pass
     return index

@@ -12,6 +12,7 @@ import pytest
 from tui.records import ANON_AT, PAGE, R, Recorded, index_of
 from tui.screen_kit import NEW, shown
 from wxtrace.errors import RecordError
+from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.timeline import write_timeline
 from wxtrace.tui.app import TraceApp
 from wxtrace.tui.detail_panes import story_at
@@ -34,7 +35,7 @@ def sent(refused: Recorded, tmp_path: Path) -> Path:
 
 
 def imported(path: Path) -> ImportedIndex:
-    index = ImportedIndex(str(path))
+    index = ImportedIndex(JournalBytes(str(path)))
     while index.advance(0):
         pass
     return index

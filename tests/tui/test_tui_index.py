@@ -13,6 +13,7 @@ from wxtrace.errors import RecordError
 from wxtrace.model.event import Event
 from wxtrace.model.story import Story
 from wxtrace.record import journal as journal_format
+from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui import index as index_module
 from wxtrace.tui.index import Index
 
@@ -77,7 +78,7 @@ def test_amendments_and_alarms_are_known_by_number(refused: Recorded, journal: P
 def test_a_growing_journal_is_read_on(refused: Recorded, tmp_path: Path) -> None:
     fd = os.open(tmp_path / "live.journal", os.O_RDWR | os.O_CREAT)
     writer = append(fd, refused.facts[:9])
-    index = Index(str(tmp_path / "live.journal"), follow=True)
+    index = Index(JournalBytes(str(tmp_path / "live.journal")), follow=True)
     index.advance(1)
     before = len(index)
 

@@ -13,6 +13,7 @@ from textual.widgets import Input
 
 from tui.records import ANON_AT, PAGE, RW, RX, Recorded, add, append
 from tui.screen_kit import NEW, settled, shown, until_shown
+from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui import exporting
 from wxtrace.tui.app import TraceApp
 from wxtrace.tui.help import KEYS
@@ -283,7 +284,7 @@ def test_e_exports_the_timeline(screen: Screen, tmp_path: Path) -> None:
 
 
 def test_an_export_that_fails_says_why(journal: Path, tmp_path: Path) -> None:
-    failure = asyncio.run(exporting.export(str(journal), "json", str(tmp_path / "no" / "out.json")))
+    failure = asyncio.run(exporting.export(JournalBytes(str(journal)), "json", str(tmp_path / "no" / "out.json")))
 
     assert failure is not None
     assert "No such file or directory" in failure

@@ -9,6 +9,7 @@ import pytest
 
 from tui.records import ANON_AT, PAGE, RW, RX, R, Recorded, index_of
 from tui.screen_kit import NEW
+from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui.filters import ALL, Filter, address_in, search_matcher
 from wxtrace.tui.index import Index
 from wxtrace.tui.listing import Listing
@@ -46,7 +47,7 @@ def test_two_kinds_that_take_turns_are_one_row(refused: Recorded, journal: Path)
 
 
 def test_folding_does_not_depend_on_how_the_events_came(refused: Recorded, journal: Path) -> None:
-    whole, piecewise = Index(str(journal)), Index(str(journal))
+    whole, piecewise = Index(JournalBytes(str(journal))), Index(JournalBytes(str(journal)))
     whole.advance(10)
     at_once, in_steps = Listing(whole.columns), Listing(piecewise.columns)
     at_once.extend()

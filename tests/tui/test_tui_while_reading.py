@@ -10,6 +10,7 @@ import pytest
 
 from tui.records import ANON_AT, PAGE, RW, R, Recorded
 from tui.screen_kit import settled, until_shown
+from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui.app import TraceApp
 from wxtrace.tui.listing import Listing
 
@@ -18,7 +19,7 @@ Screen = Callable[..., None]
 
 def test_n_waits_for_what_is_still_to_be_read(journal: Path) -> None:
     async def main() -> None:
-        app = TraceApp(str(journal))
+        app = TraceApp(JournalBytes(str(journal)))
         read_on, held = app.index.advance, True
         app.index.advance = lambda seconds: not held and read_on(seconds)  # type: ignore[method-assign]
         async with app.run_test(size=(80, 24)) as pilot:

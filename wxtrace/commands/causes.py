@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import string
-import sys
 import textwrap
 from typing import Dict, Iterator, List, Optional
 
 from wxtrace.commands.arguments import Parser
+from wxtrace.commands.output import write_out
 from wxtrace.errors import UsageError
 from wxtrace.model.causes.catalogue import CAUSES, family, similar
 from wxtrace.model.causes.entry import ANY_CALL, Cause, Gives
@@ -39,7 +39,7 @@ def run(arguments: List[str]) -> int:
     )
     parser.add_argument("id", nargs="?", metavar="ID", help="a cause (mdwe, fd.write-mode), or a family (selinux)")
     wanted = parser.parse_args(arguments).id
-    sys.stdout.write("\n".join(_answer(wanted)) + "\n")
+    write_out("\n".join(_answer(wanted)) + "\n")
     return 0
 
 

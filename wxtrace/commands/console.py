@@ -38,13 +38,18 @@ _LABELS = 10
 class Console:
     """Writes to one stream. `everything` adds a line for every event, `quiet` leaves the summary alone.
 
-    `only` is the name or pid of the one program that is shown.
+    `only` is the name or pid of the one program that is shown, `log` the name of the file that the stream writes.
     """
 
     def __init__(
-        self, stream: TextIO, everything: bool = False, quiet: bool = False, only: Optional[str] = None
+        self,
+        stream: TextIO,
+        everything: bool = False,
+        quiet: bool = False,
+        only: Optional[str] = None,
+        log: Optional[str] = None,
     ) -> None:
-        self._page = Page(stream)
+        self._page = Page(stream, log)
         # Calls that were shown with room for their caller, by event.
         self._without_caller: Dict[int, str] = {}
         self._everything = everything
@@ -359,8 +364,12 @@ class Console:
 
     # At the end
 
-    def summary(self, story: Story, seconds: float, ending: Optional[str]) -> None:
-        """What was refused, by whom, and what came of it; how many calls and processes."""
+    def summary(self, story: Story, seconds: float, ending: Optional[str], lost: Optional[str] = None) -> None:
+        """What was refused, by whom, and what came of it; how many calls and processes.
+
+        `lost` is why not everything came to us.
+        """
+        lost = lost or story.lost
         c = self._colour
         total = sum(self._outcomes.values())
         for key, errnos in self._by_cause.items():
@@ -381,6 +390,8 @@ class Console:
             if self._only is not None and elsewhere:
                 text = "nothing was refused in %s; %s elsewhere (leave --only out to see them)"
                 self._own_line(text % (printable(self._only), plural(elsewhere, "refused call")))
+            elif lost is not None:
+                self._own_line("no refused call was recorded, but the record is incomplete: %s" % printable(lost))
             else:
                 self._own_line("nothing was refused")
         executable = counts_text(story.origins.counts)

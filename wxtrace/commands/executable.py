@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Counter, Dict, List, Mapping, Optional, Set
+from typing import Counter, Dict, List, Mapping, Optional, Set, Tuple
 
 from wxtrace.commands.wording import ladder_text, plural
 from wxtrace.model.causes.base import size_text
-from wxtrace.model.event import Ladder
+from wxtrace.model.event import Event, Ladder
 from wxtrace.model.origins import PLAIN
 from wxtrace.model.region import Region
 from wxtrace.model.trampolines import SHORT, TRICKS, maker_of
@@ -15,6 +15,7 @@ from wxtrace.printable import printable
 __all__ = ["ExecutableMemory", "Searches", "counts_text"]
 
 _MOST = 20
+_MOST_GAINS = 4096
 
 
 def counts_text(counts: Counter[str]) -> Optional[str]:
@@ -52,6 +53,27 @@ class Searches:
         return words[:3]
 
 
+class _Gain:
+    """The calls that made pages of one region executable: the first of them, and which pages."""
+
+    def __init__(self, n: int, call: str, who: str) -> None:
+        self.n = n
+        self.call = call
+        self.who = who
+        self.count, self.last = 0, -1
+        self.parts: Set[Tuple[int, int]] = set()
+
+    def joined(self) -> List[Tuple[int, int]]:
+        """Start and end of each stretch, lowest first."""
+        found: List[Tuple[int, int]] = []
+        for start, end in sorted(self.parts):
+            if found and start <= found[-1][1]:
+                found[-1] = (found[-1][0], max(end, found[-1][1]))
+            else:
+                found.append((start, end))
+        return found
+
+
 class ExecutableMemory:
     """The regions of a run that became executable in another way than by mapping a file as it was."""
 
@@ -59,6 +81,7 @@ class ExecutableMemory:
         self._words: Dict[int, str] = {}
         self._regions: Dict[int, Region] = {}
         self._others: Set[int] = set()
+        self._gains: Dict[int, _Gain] = {}
 
     @property
     def more(self) -> int:
@@ -74,19 +97,42 @@ class ExecutableMemory:
             return
         self._regions[region.id], self._words[region.id] = region, word
 
+    def event(self, event: Event, who: str) -> None:
+        """Which pages a call of `who` made executable: often few of a region."""
+        for part in event.touched if event.call is not None else ():
+            if part.region is None or part.after is None or part.after[2] != "x":
+                continue
+            if part.before is not None and part.before[2] == "x":
+                continue
+            if part.region not in self._gains and len(self._gains) >= _MOST_GAINS:
+                continue
+            gain = self._gains.setdefault(part.region, _Gain(event.n, event.name, who))
+            gain.count += event.n != gain.last
+            gain.last = event.n
+            if len(gain.parts) < _MOST_GAINS:
+                gain.parts.add((part.start, part.end))
+
     def texts(self) -> List[str]:
         """One line a region: where, what, how it came to be executable, and whose it is where that can be told."""
         return [self._text(region, self._words[region.id]) for region in self._regions.values()]
 
     def _text(self, region: Region, word: str) -> str:
         path = region.backing.path if region.backing is not None else ""
+        gain = self._gains.get(region.id)
+        parts = gain.joined() if gain is not None else [(region.start, region.end)]
         words = "%#x-%#x, %s of %s" % (
-            region.start,
-            region.end,
-            size_text(region.end - region.start),
+            parts[0][0],
+            parts[-1][1],
+            size_text(sum(end - start for start, end in parts)),
             printable(path, 200) if path else region.provenance,
         )
+        if len(parts) > 1:
+            words += " in %d parts" % len(parts)
         if region.created_by is not None:
             words += ", from event %d" % region.created_by
+        if gain is not None:
+            words += ", executable by %s at event %d in %s" % (gain.call, gain.n, gain.who)
+            if gain.count > 1:
+                words += " and %s more" % plural(gain.count - 1, "call")
         maker = printable(maker_of(region, word), 200)
         return "%s: %s: %s%s" % (words, word, TRICKS[word], " (%s)" % maker if maker else "")

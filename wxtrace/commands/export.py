@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 import time
-from typing import BinaryIO, List, Optional, TextIO
+from typing import List, Optional, TextIO
 
 from wxtrace.commands.arguments import Parser
+from wxtrace.commands.output import OutputFile, standard_output
 from wxtrace.commands.wording import plural
-from wxtrace.errors import UsageError, WxtraceError
+from wxtrace.errors import UsageError
 from wxtrace.printable import printable
 from wxtrace.record import store
-from wxtrace.record.journal import JournalReader
-from wxtrace.record.opening import open_record
+from wxtrace.record.journalbytes import Cursor, JournalBytes
+from wxtrace.record.opening import facts_of, open_record
 from wxtrace.record.timeline import write_timeline
 
-__all__ = ["run", "write_file"]
+__all__ = ["incomplete_text", "run", "write_timeline_of"]
 
 _SILENT_SECONDS = 1.0
 _BAR = 30
@@ -37,56 +36,48 @@ def run(arguments: List[str]) -> int:
     with open_record(path) as record:
         if record.is_timeline:
             raise UsageError("%s is a timeline already; export writes the timeline of a journal" % printable(path))
+    journal = JournalBytes(path)
     if options.output is None or options.output == "-":
-        write_file(path, sys.stdout.buffer, "standard output", sys.stderr)
-        return 0
-    try:
-        output = open(options.output, "wb")
-    except OSError as error:
-        raise UsageError("cannot write %s: %s" % (printable(options.output), error.strerror)) from None
-    write_file(path, output, options.output, sys.stderr)
+        with standard_output() as out:
+            lost = write_timeline_of(journal, out, sys.stderr)
+    else:
+        with OutputFile(options.output) as out:
+            lost = write_timeline_of(journal, out, sys.stderr)
+    if lost is not None:
+        sys.stderr.write("wxtrace: %s\n" % incomplete_text(lost))
     return 0
 
 
-def write_file(journal: str, output: BinaryIO, name: str, talk: TextIO) -> None:
-    """The timeline of `journal` into `output`. Raises WxtraceError when it cannot be read or written."""
-    progress = _Progress(talk)
+def incomplete_text(lost: str) -> str:
+    """What is said of a timeline whose record has no end."""
+    return "the record is incomplete: %s; the timeline holds what came before" % printable(lost)
+
+
+def write_timeline_of(journal: JournalBytes, out: TextIO, talk: TextIO) -> Optional[str]:
+    """The timeline of `journal` into `out`: why it is incomplete, if it is. Raises RecordError and OSError."""
+    cursor = journal.cursor()
+    progress = _Progress(talk, cursor)
     try:
-        with store.open_journal(journal) as raw, io.TextIOWrapper(output, encoding="ascii", newline="\n") as out:
-            if out.seekable() and os.path.isfile(name):
-                out.truncate(0)
-            progress.follow(raw)
-            story = write_timeline(JournalReader(raw, printable(journal)).all(), out, progress.events)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise WxtraceError("the timeline could not be written to %s: %s" % (printable(name), error.strerror)) from None
+        return write_timeline(facts_of(cursor), out, progress.events).lost
     finally:
         progress.clear()
-    if story.lost is not None:
-        lost = printable(story.lost)
-        talk.write("wxtrace: the record is incomplete: %s; the timeline holds what came before\n" % lost)
 
 
 class _Progress:
     """A bar on a terminal, once it takes longer than a second; nothing anywhere else."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, journal: Cursor) -> None:
         self._stream = stream
         self._start = time.monotonic()
         self._shown = False
-        self._journal: Optional[BinaryIO] = None
-
-    def follow(self, journal: BinaryIO) -> None:
-        """How far this file is read is how far we are."""
         self._journal = journal
 
     def events(self, count: int) -> None:
-        """So many events are written."""
-        if self._journal is None or time.monotonic() - self._start < _SILENT_SECONDS or not self._stream.isatty():
+        """So many events are written. How far the journal is read is how far we are."""
+        if time.monotonic() - self._start < _SILENT_SECONDS or not self._stream.isatty():
             return
         self._shown = True
-        part = min(self._journal.tell() / max(os.fstat(self._journal.fileno()).st_size, 1), 1.0)
+        part = min(self._journal.tell() / max(self._journal.size, 1), 1.0)
         bar = "#" * int(part * _BAR)
         text = "writing the timeline [%-*s] %3d %%, %s" % (_BAR, bar, part * 100, plural(count, "event"))
         self._stream.write("\rwxtrace: %s\033[K" % text)

@@ -20,7 +20,7 @@ from wxtrace.descriptors import let_go_of_inherited
 from wxtrace.model.story import Story
 from wxtrace.printable import printable
 from wxtrace.record.journal import JournalReader
-from wxtrace.record.store import open_journal
+from wxtrace.record.journalbytes import JournalBytes
 
 __all__ = ["Front"]
 
@@ -39,16 +39,15 @@ class Front(TracerLink):
         self,
         channel: socket.socket,
         tracer: int,
-        journal: str,
+        journal: JournalBytes,
         console: Console,
         attached: bool,
         wait_for_daemons: bool = False,
     ) -> None:
-        super().__init__(channel, tracer, attached)
+        super().__init__(channel, tracer, attached, journal)
         self.story = Story()
         self._console = console
-        self._file = open_journal(journal)
-        self._reader = JournalReader(self._file, journal)
+        self._reader = JournalReader(journal.cursor(), journal.name)
         self._facts = self._reader.available()
         self._behind = False
         self._wait_for_daemons = wait_for_daemons
@@ -147,7 +146,7 @@ class Front(TracerLink):
         patient_until = time.monotonic() + _LAST_LINES if self.detached else float("inf")
         self._interrupted = False
         signal.signal(signal.SIGINT, self._on_signal)
-        end = os.fstat(self._file.fileno()).st_size
+        end = self.journal.size
         self._behind = True
         # Processes that were left behind may write on for ever.
         while self._behind and self._reader.position <= end:

@@ -8,19 +8,28 @@ import signal
 import socket
 from typing import Any, Dict, List, Optional
 
-from wxtrace.channel import receive
+from wxtrace.channel import JOURNAL_BYTES, receive
 from wxtrace.errors import CommandNotRunnable, WxtraceError
 from wxtrace.model.causes.base import size_text
 from wxtrace.model.story import signal_name
 from wxtrace.printable import printable
+from wxtrace.record.journalbytes import JournalBytes
+from wxtrace.record.store import discard
 
 __all__ = ["TracerFailed", "TracerLink"]
+
+_AT_ONCE = 64
+"""Messages that are heard before anything else is looked at again."""
 
 
 class TracerLink:
     """The state of a run as its tracer tells it. `tracer` is its pid; 0 where it is not our child."""
 
-    def __init__(self, channel: socket.socket, tracer: int, attached: bool) -> None:
+    def __init__(self, channel: socket.socket, tracer: int, attached: bool, journal: JournalBytes) -> None:
+        self.journal = journal
+        """The record, wherever it goes on."""
+        self.unkept: Optional[str] = None
+        """Why not all of it is in a file; None where it is."""
         self.ending: Optional[str] = None
         self.started = False
         self.ended = False
@@ -37,6 +46,9 @@ class TracerLink:
         self._early: List[int] = []
         self._code: Optional[int] = None
         self._signal: Optional[int] = None
+        self._file_ends_at = 0
+        if journal.path is None:
+            self.unkept = "neither your state folder nor TMPDIR can be written"
 
     def say(self, text: str) -> None:
         """One sentence for the user."""
@@ -78,14 +90,17 @@ class TracerLink:
 
     def hear(self) -> None:
         """Take in what the tracer has said. Raises WxtraceError when the run could not start, or its tracer is gone."""
-        while True:
+        for _ in range(_AT_ONCE):
             data = receive(self.channel)
             if data is None:
                 return
             if not data:
                 self._tracer_gone()
                 return
-            self._message(json.loads(data))
+            if data[:1] == JOURNAL_BYTES:
+                self.journal.extend(data[1:], self._file_ends_at)
+            else:
+                self._message(json.loads(data))
 
     def _message(self, message: Dict[str, Any]) -> None:
         what = message["is"]
@@ -115,8 +130,19 @@ class TracerLink:
                 "the journal has reached %s: from here on ordinary calls are only counted, refused ones are kept"
                 % size_text(message["limit"])
             )
-        elif what == "journal-failed":
-            self.say("the journal cannot be written any more (%s); the program goes on, unrecorded" % message["why"])
+        elif what == "journal-moved":
+            former = self.journal.name
+            self.journal.move(message["path"])
+            text = "%s takes no more (%s): the record of this run goes on in %s"
+            self.say(text % (former, message["why"], self.journal.name))
+        elif what == "journal-unkept":
+            self._file_ends_at = message["at"]
+            if self.journal.path is not None:
+                self.unkept = message["why"]
+                text = "%s takes no more (%s): what follows is told here, and kept nowhere"
+                self.say(text % (self.journal.name, self.unkept))
+                if not message["kept"]:
+                    discard(self.journal)
 
     def _tracer_gone(self) -> None:
         if self.ended:
@@ -124,6 +150,18 @@ class TracerLink:
             return
         fate = "while the program goes on" if self.attached else "and the program with it"
         raise WxtraceError("the tracer died, %s; what was recorded until then is kept" % fate)
+
+    def kept_text(self, written: bool) -> Optional[str]:
+        """What is to be known of the record; None for nothing. `written`: its timeline is in a file of the user's."""
+        instead = "" if written else "; -o FILE writes its timeline all the same"
+        if self.unkept is not None and self.journal.path is None:
+            return "this run was not kept: %s" % self.unkept + instead
+        if self.unkept is not None:
+            text = "the record of this run is lost from some point on (%s): %s holds only what came before"
+            return text % (self.unkept, self.journal.name) + instead
+        if self.journal.spare:
+            return "your state folder cannot be written: the record of this run is in %s" % self.journal.name
+        return None if written else "`wxtrace export -o FILE` writes the timeline of this run"
 
     def status(self) -> int:
         """The exit status for us; `ending` says it in words."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 import time
 from typing import List, NamedTuple, Optional, TextIO, Union
+
+from wxtrace.printable import printable
 
 __all__ = ["Page"]
 
@@ -21,10 +24,14 @@ class _Gap(NamedTuple):
 
 
 class Page:
-    """Everything is written in order: a gap that is not filled holds what stands behind it, too."""
+    """Everything is written in order: a gap that is not filled holds what stands behind it, too.
 
-    def __init__(self, stream: TextIO) -> None:
+    `log` is the name of a file that the user chose for it. What that does not take goes to stderr, and is said there.
+    """
+
+    def __init__(self, stream: TextIO, log: Optional[str] = None) -> None:
         self._stream = stream
+        self._log = log
         self._terminal = stream.fileno() if stream.isatty() else None
         self._lines: List[Union[str, _Gap]] = []
 
@@ -74,5 +81,10 @@ class Page:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except (OSError, ValueError):
-            pass
+        except (OSError, ValueError) as error:
+            if self._log is not None:
+                name, self._log, self._stream = printable(self._log), None, sys.stderr
+                why = error.strerror if isinstance(error, OSError) else error
+                said = "wxtrace: cannot write %s any more (%s): what is missing there follows" % (name, why)
+                self._lines += [said, text[:-1]]
+                self.write()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.executable import ExecutableMemory
+from wxtrace.commands.output import write_out
 from wxtrace.commands.redaction import Redaction
 from wxtrace.commands.wording import (
     ENDINGS,
@@ -51,7 +51,7 @@ def run(arguments: List[str]) -> int:
     report = _Report(options.format == "markdown", options.redact)
     with open_record(options.file or store.last_journal(), report.became_executable) as record:
         text = report.tell(record)
-    sys.stdout.write(text)
+    write_out(text)
     return 0
 
 
@@ -97,6 +97,7 @@ class _Report:
             return
         self._events += 1
         who = "%s[%d]" % (printable(story.processes[shown.proc - 1].title or "?", 40), shown.pid)
+        self._executable.event(shown, who)
         if shown.outcome in (REFUSED, FAKED) and shown.diagnosis is not None:
             key = _key(shown)
             self._counts[key] = self._counts.get(key, 0) + 1

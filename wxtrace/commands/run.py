@@ -10,14 +10,15 @@ import gc
 import os
 import signal
 import socket
-import stat
 import sys
-from typing import BinaryIO, List, NoReturn, Optional, TextIO
+from typing import List, NoReturn, Optional, TextIO
 
+from wxtrace.commands.output import OutputFile
 from wxtrace.errors import CommandNotFound, CommandNotRunnable, UsageError, WxtraceError
 from wxtrace.printable import printable
 from wxtrace.record import journal as _journal  # noqa: F401  what both processes need, before they part
 from wxtrace.record import store
+from wxtrace.record.journalbytes import JournalBytes
 
 __all__ = ["MISMATCH_STATUS", "attachable", "check_proc", "find_program", "run", "trace"]
 
@@ -35,6 +36,7 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     output = _open_output(options.output) if options.output is not None else None
     stream = _open_log(options.log) if options.log is not None else sys.stderr
     journal = store.create()
+    record = JournalBytes(journal.path, journal.spare)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
     # A signal for the program may come before it runs: it waits until the front can pass it on.
@@ -43,24 +45,26 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     if tracer == 0:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         ours.close()
-        trace(options, command, path, journal.fd, theirs)
+        trace(options, command, path, journal, theirs)
     theirs.close()
+    if journal.fd >= 0:
+        # Its lock is the tracer's.
+        os.close(journal.fd)
     if command:
         _leave_keys_to_the_program()
     from wxtrace.commands.console import Console
-    from wxtrace.commands.export import write_file
+    from wxtrace.commands.export import incomplete_text, write_timeline_of
     from wxtrace.commands.front import Front
 
-    console = Console(stream, everything=options.all, quiet=options.quiet, only=options.only)
+    console = Console(stream, everything=options.all, quiet=options.quiet, only=options.only, log=options.log)
     front = Front(
-        ours, tracer, journal.path, console, attached=options.pid is not None, wait_for_daemons=options.wait_daemons
+        ours, tracer, record, console, attached=options.pid is not None, wait_for_daemons=options.wait_daemons
     )
     gc.freeze()
     gc.enable()
     front.listen(FORWARDED)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    if journal.kept:
-        store.make_room()
+    store.make_room()
     failure: Optional[WxtraceError] = None
     status = 0
     try:
@@ -69,27 +73,31 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         error.args = ("%s: %s" % (printable(command[0]) if command else "process %s" % options.pid, error),)
         failure = error
         if not front.started:
-            _discard(journal)
+            store.discard(record)
             raise
     # The program is gone, or let go: from here on Ctrl-C is ours.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    console.summary(front.story, front.seconds, front.ending)
+    console.summary(front.story, front.seconds, front.ending, str(failure) if failure is not None else None)
     if output is not None:
-        write_file(journal.path, output, options.output, stream)
-        console.say("timeline written to %s" % printable(options.output))
-    elif journal.kept:
-        console.say("`wxtrace export -o FILE` writes the timeline of this run")
-    else:
-        console.say("this run was not kept: no state folder of yours can be written; use -o, or set XDG_STATE_HOME")
-    if not journal.kept:
-        _discard(journal)
+        with output as out:
+            lost = write_timeline_of(record, out, stream)
+        if lost is not None:
+            console.say(incomplete_text(lost))
+        console.say("timeline written to %s" % output.name)
+    kept = front.kept_text(output is not None)
+    if kept is not None:
+        console.say(kept)
     if failure is not None:
         raise failure
     return MISMATCH_STATUS if front.story.mismatches else status
 
 
 def trace(
-    options: argparse.Namespace, command: List[str], path: Optional[str], journal: int, channel: socket.socket
+    options: argparse.Namespace,
+    command: List[str],
+    path: Optional[str],
+    journal: store.NewJournal,
+    channel: socket.socket,
 ) -> NoReturn:
     """The tracer process, from fork to its end."""
     status = 125
@@ -179,17 +187,11 @@ def attachable(pid: int) -> int:
     return int(fields.get("Tgid", pid))
 
 
-def _open_output(path: str) -> BinaryIO:
+def _open_output(path: str) -> OutputFile:
     """The timeline's file, opened before the program starts: what cannot be written is said now."""
     if path == "-":
         raise UsageError("-o needs a file: standard output belongs to the program")
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
-    except OSError as error:
-        raise UsageError("cannot write %s: %s" % (printable(path), error.strerror)) from None
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        os.set_inheritable(fd, False)
-    return os.fdopen(fd, "wb")
+    return OutputFile(path)
 
 
 def _open_log(path: str) -> TextIO:
@@ -197,10 +199,3 @@ def _open_log(path: str) -> TextIO:
         return open(path, "w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError("cannot write %s: %s" % (printable(path), error.strerror)) from None
-
-
-def _discard(journal: store.NewJournal) -> None:
-    try:
-        os.unlink(journal.path)
-    except OSError:
-        pass

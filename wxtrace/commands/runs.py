@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import List
 
 from wxtrace.commands.arguments import Parser
+from wxtrace.commands.output import write_out
 from wxtrace.errors import RecordError
 from wxtrace.model.causes.base import size_text
 from wxtrace.model.facts import RunStarted
 from wxtrace.printable import printable
 from wxtrace.record import store
 from wxtrace.record.journal import JournalReader
+from wxtrace.record.journalbytes import JournalBytes
 
 __all__ = ["run"]
 
@@ -27,19 +28,20 @@ def run(arguments: List[str]) -> int:
     if not kept:
         sys.stderr.write("wxtrace: %s\n" % store.NOTHING_KEPT)
     for path in kept:
-        sys.stdout.write("%s\n" % _line(path))
+        write_out("%s\n" % _line(path))
     return 0
 
 
 def _line(path: str) -> str:
-    started, command = "?", "?"
+    started = command = size = "?"
     try:
-        with store.open_journal(path) as file:
-            first = next(iter(JournalReader(file, printable(path)).available()), None)
+        journal = JournalBytes(path)
+        size = size_text(journal.size)
+        first = next(iter(JournalReader(journal.cursor(), journal.name).available()), None)
+        journal.close()
         if isinstance(first, RunStarted):
             started = first.started
             command = " ".join(first.argv) if first.attached is None else "(attached to %d)" % first.attached
     except RecordError as error:
         command = str(error)
-    size = size_text(os.stat(path).st_size)
     return "%-24s  %9s  %s\n    %s" % (printable(started, 24), size, printable(command, 100), printable(path, 4096))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import List
 
 from wxtrace.commands.arguments import Parser
+from wxtrace.commands.output import write_out
 from wxtrace.record.timeline import schema_text
 
 __all__ = ["run"]
@@ -16,5 +16,5 @@ def run(arguments: List[str]) -> int:
     Parser(prog="wxtrace schema", description="Print the JSON Schema of the timeline (wxtrace-timeline/1).").parse_args(
         arguments
     )
-    sys.stdout.write(schema_text())
+    write_out(schema_text())
     return 0

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from importlib.util import find_spec
-from typing import List, NoReturn, Optional
+from typing import TYPE_CHECKING, List, NoReturn
 
 from wxtrace.commands.run import attachable, check_proc, find_program, trace
 from wxtrace.commands.view import needs_a_terminal, needs_textual, show
@@ -19,6 +19,10 @@ from wxtrace.descriptors import let_go_of_inherited
 from wxtrace.errors import UsageError
 from wxtrace.printable import printable
 from wxtrace.record import store
+from wxtrace.record.journalbytes import JournalBytes
+
+if TYPE_CHECKING:
+    from wxtrace.tui.live import Live
 
 __all__ = ["run"]
 
@@ -39,12 +43,13 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     # What the emulator takes; without it the output is shown as lines.
     options.terminal = b"linux" if find_spec("pyte") is not None else b"dumb"
     journal = store.create()
+    record = JournalBytes(journal.path, journal.spare)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     screen, guard_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
 
     def traced() -> NoReturn:
-        trace(options, command, path, journal.fd, theirs)
+        trace(options, command, path, journal, theirs)
 
     child = os.fork()
     if child == 0:
@@ -60,24 +65,24 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     let_go_of_inherited()
     # Program and tracer go first: a screen that is late harms nobody.
     os.nice(_NICE)
-    if command:
+    if journal.fd >= 0:
+        # Its lock is the tracer's.
         os.close(journal.fd)
-    else:
+    if not command:
         screen.close()
-    if journal.kept:
-        store.make_room()
+    store.make_room()
     from wxtrace.tui.live import Live
 
     gc.enable()
-    live = Live(ours, 0 if command else child, not command, screen if command else None, size)
+    live = Live(ours, 0 if command else child, not command, record, screen if command else None, size)
     name = printable(command[0]) if command else "process %s" % options.pid
-    status, headless = show(journal.path, live)
+    status, headless = show(record, live)
     if live.failure is not None:
         live.failure.args = ("%s: %s" % (name, live.failure),)
         if not live.started:
-            os.unlink(journal.path)
+            store.discard(record)
         raise live.failure
-    _last_words(live.ending, journal, headless)
+    _last_words(live, headless)
     return status
 
 
@@ -89,13 +94,12 @@ def _check_options(options: argparse.Namespace) -> None:
             raise UsageError("%s does not go with the screen: e exports there, f filters" % word)
 
 
-def _last_words(ending: Optional[str], journal: store.NewJournal, headless: bool) -> None:
+def _last_words(live: Live, headless: bool) -> None:
     if headless:
         sys.stderr.write("wxtrace: the program goes on, and is recorded; `wxtrace view --follow` looks at it again\n")
-    elif ending is not None:
-        sys.stderr.write("wxtrace: %s\n" % ending)
-    if not journal.kept:
-        sys.stderr.write("wxtrace: this run was not kept: no state folder of yours can be written\n")
-        os.unlink(journal.path)
+    elif live.ending is not None:
+        sys.stderr.write("wxtrace: %s\n" % live.ending)
+    if live.unkept is not None or live.journal.spare:
+        sys.stderr.write("wxtrace: %s\n" % live.kept_text(False))
     elif not headless:
         sys.stderr.write("wxtrace: `wxtrace view` shows this run again, `wxtrace report` tells it as text\n")

@@ -11,6 +11,7 @@ from wxtrace.commands.arguments import Parser
 from wxtrace.commands.run import MISMATCH_STATUS
 from wxtrace.errors import UsageError
 from wxtrace.record import store
+from wxtrace.record.journalbytes import JournalBytes
 
 if TYPE_CHECKING:
     from wxtrace.tui.live import Live
@@ -27,23 +28,21 @@ def run(arguments: List[str]) -> int:
     parser.add_argument("--follow", action="store_true", help="keep reading a run that is still being written")
     parser.add_argument("file", metavar="FILE", nargs="?", help="a journal, or a timeline")
     options = parser.parse_args(arguments)
-    path = options.file or store.last_journal()
-    store.open_journal(path).close()
+    record = JournalBytes(options.file or store.last_journal())
     needs_a_terminal()
     needs_textual()
-    return show(path, None, options.follow)[0]
+    return show(record, None, options.follow)[0]
 
 
-def show(path: str, live: Optional[Live], follow: bool = False) -> Tuple[int, bool]:
+def show(record: JournalBytes, live: Optional[Live], follow: bool = False) -> Tuple[int, bool]:
     """The screen until it is closed: the exit status, and whether the program was left running."""
     import gc
 
     from wxtrace.tui.app import TraceApp
-    from wxtrace.tui.live import still_written
 
     # What a long record holds is no garbage, and looking for it there stops the screen for a moment.
     gc.set_threshold(20_000, 50, 100_000)
-    app = TraceApp(path, live, follow or still_written(path))
+    app = TraceApp(record, live, follow or record.still_written)
     status = app.run()
     if app.failure is not None:
         raise app.failure

@@ -27,6 +27,9 @@ def seize_all(tracer: Tracer, lifecycle: Lifecycle, pid: int) -> None:
             raise ProcessLookupError(pid) from None
         if not fresh:
             break
+        if not seized and is_dead(pid):
+            # A thread may go on under its number yet.
+            lifecycle.leader_ended(lifecycle.add(pid, pid, "attach", space))
         for tid in fresh:
             try:
                 ptrace.request(ptrace.PTRACE_SEIZE, tid, 0, ptrace.OPTIONS)
@@ -45,11 +48,13 @@ def seize_all(tracer: Tracer, lifecycle: Lifecycle, pid: int) -> None:
         raise ProcessLookupError(pid)
 
     def seed() -> None:
-        leader = lifecycle.tasks.get(pid) or next(iter(lifecycle.tasks.values()), None)
-        if leader is not None:
-            lifecycle.seed(leader, "attach")
+        living = [task for task in lifecycle.tasks.values() if not task.ended]
+        if living:
+            # The leader, if it is among them: its name is that of the process.
+            first = min(living, key=lambda task: task.tid != pid)
+            lifecycle.seed(first, "attach")
             for task in lifecycle.tasks.values():
-                task.personality = leader.personality
+                task.personality = first.personality
                 task.recording = True
 
     tracer.standstills.hold_all(seed)

@@ -14,6 +14,7 @@ from typing import Optional
 from wxtrace.live import ptrace
 from wxtrace.live.procfs import is_dead, read_memory
 from wxtrace.live.registers import injected_call, registers, set_registers
+from wxtrace.live.task import Task
 from wxtrace.live.x86 import syscall_instruction
 from wxtrace.model.abi import CALL_NUMBERS
 
@@ -23,8 +24,9 @@ _PR_GET_MDWE = 66
 _PAUSE = 0.00002
 
 
-def query_mdwe(tid: int) -> Optional[int]:
+def query_mdwe(task: Task) -> Optional[int]:
     """PR_GET_MDWE of a thread at its syscall-exit stop; None when it could not be asked."""
+    tid = task.tid
     try:
         regs = registers(tid)
         code = read_memory(tid, regs.rip - 2, 2)
@@ -35,7 +37,7 @@ def query_mdwe(tid: int) -> Optional[int]:
         ptrace.set_signal_mask(tid, (1 << 64) - 1)
         try:
             set_registers(tid, injected_call(regs, abi, CALL_NUMBERS[abi]["prctl"], (_PR_GET_MDWE, 0, 0, 0, 0)))
-            result = _run_to_exit(tid)
+            result = _run_to_exit(task)
         finally:
             set_registers(tid, regs)
             ptrace.set_signal_mask(tid, mask)
@@ -44,17 +46,22 @@ def query_mdwe(tid: int) -> Optional[int]:
     return result if result is not None and 0 <= result <= 3 else None
 
 
-def _next_stop(tid: int) -> int:
+def _next_stop(task: Task) -> int:
     """Let it run to its next stop. Raises TaskGone for a death, which is left for the main loop to reap.
 
     Never waits without end: a leader's death is told only after its threads' deaths, which nobody hears here.
     """
+    tid = task.tid
     ptrace.request(ptrace.PTRACE_SYSCALL, tid)
     while True:
         # One call that takes a stop and only a stop: between looking and taking a kill would put a death in its place.
         stop = os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | ptrace.WALL)
         if stop is not None:
-            return stop.si_status << 8 | 0x7F
+            status = stop.si_status << 8 | 0x7F
+            if status == ptrace.EXIT_STOP:
+                task.at_exit = True
+                raise ptrace.TaskGone(tid)
+            return status
         # Of a tracee this tells stops as well (kernel/exit.c: wait_task_stopped asks no flag of a tracer).
         state = os.waitid(os.P_PID, tid, os.WEXITED | os.WNOWAIT | os.WNOHANG | ptrace.WALL)
         if is_dead(tid) if state is None else state.si_code != os.CLD_TRAPPED:
@@ -62,13 +69,14 @@ def _next_stop(tid: int) -> int:
         time.sleep(_PAUSE)
 
 
-def _run_to_exit(tid: int) -> Optional[int]:
+def _run_to_exit(task: Task) -> Optional[int]:
     """Through the entry stop to the exit stop. None when something else stopped the thread first."""
+    tid = task.tid
     for op in (ptrace.OP_ENTRY, ptrace.OP_EXIT):
-        status = _next_stop(tid)
+        status = _next_stop(task)
         if status >> 16 == ptrace.EVENT_STOP and os.WSTOPSIG(status) == signal.SIGTRAP:
             # An interrupt that was on its way: whoever sent it takes the stop that this thread is in anyway.
-            status = _next_stop(tid)
+            status = _next_stop(task)
         if status != ptrace.SYSCALL_STOP:
             if status >> 16 == ptrace.EVENT_STOP:
                 # The whole process was stopped: told again, to the main loop, as soon as the thread is let go.

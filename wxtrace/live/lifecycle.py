@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import struct
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Set
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.proctext import Stat, parse_stat
@@ -31,7 +31,11 @@ class Lifecycle:
 
     def __init__(self, recorder: Recorder) -> None:
         self.tasks: Dict[int, Task] = {}
+        # The threads of each process that have not ended.
+        self._groups: Dict[int, Set[Task]] = {}
         self.main: Optional[int] = None
+        # The main process where it is our own child; None when attached.
+        self.launched: Optional[int] = None
         self.before_end: Optional[Callable[[], None]] = None
         # Who stops and goes on with the main process; nobody when attached.
         self._front: Optional[int] = None
@@ -45,10 +49,11 @@ class Lifecycle:
         """The first task of the run, or one found at attach."""
         task = Task(tid, pid, space or self.new_space())
         task.space.users += 1
-        self.tasks[tid] = task
+        self._join(task)
         if self.main is None:
             self.main = pid
-            self._front = os.getppid() if how == "launch" else None
+            if how == "launch":
+                self.launched, self._front = pid, os.getppid()
         self._recorder.fact(TaskStarted(tid, self._recorder.now(), pid, task.space.id, how))
         return task
 
@@ -70,7 +75,7 @@ class Lifecycle:
         child.filtered = parent.filtered
         child.personality = parent.personality
         child.recording = parent.recording
-        self.tasks[tid] = child
+        self._join(child)
         how = "vfork" if flags & _CLONE_VFORK else "clone" if flags & (_CLONE_VM | _CLONE_THREAD) else "fork"
         self._recorder.fact(TaskStarted(tid, self._recorder.now(), pid, space.id, how, parent.tid, flags, stack))
         return child
@@ -111,8 +116,12 @@ class Lifecycle:
     def executed(self, task: Task, former_tid: int) -> Task:
         """A new program in this process; a thread that was not the leader now has the leader's tid."""
         if former_tid != task.tid and former_tid in self.tasks:
-            caller = self.tasks.pop(former_tid)
-            self._leave_space(task)
+            caller = self.tasks[former_tid]
+            self._leave(caller)
+            if not task.ended:
+                self._leave_space(task)
+            task.ended = False
+            self._join(task)
             task.full, task.filtered, task.personality = caller.full, caller.filtered, caller.personality
             task.space = caller.space
         task.info = None
@@ -147,7 +156,7 @@ class Lifecycle:
         try:
             where = parse_stat(read_proc(tid, "stat", 8192))
         except DecodeError:
-            where = Stat("", "", 0, 0, 0)
+            where = Stat("", "", 0, 0, 0, 0, 0, 0)
         persona = read_proc(tid, "personality", 64).strip()
         task.personality = int(persona, 16) if persona else 0
         task.space.brk = where.start_brk if why == "exec" else None
@@ -176,8 +185,9 @@ class Lifecycle:
 
     def gone(self, task: Task, status: int) -> None:
         """A task died."""
-        self.tasks.pop(task.tid, None)
-        self._leave_space(task)
+        self._leave(task)
+        if not task.ended:
+            self._leave_space(task)
         killer = status & 0x7F or None
         code = None if killer else status >> 8 & 0xFF
         self._recorder.fact(TaskExited(task.tid, self._recorder.now(), code, killer))
@@ -190,8 +200,9 @@ class Lifecycle:
 
     def let_go(self, task: Task) -> None:
         """A task runs on untraced."""
-        self.tasks.pop(task.tid, None)
-        self._leave_space(task)
+        self._leave(task)
+        if not task.ended:
+            self._leave_space(task)
         self._recorder.fact(TaskExited(task.tid, self._recorder.now()))
 
     def group_stopped(self, task: Task) -> None:
@@ -213,7 +224,32 @@ class Lifecycle:
 
     def processes(self) -> List[int]:
         """The pids still traced."""
-        return sorted({task.pid for task in self.tasks.values()})
+        return sorted(self._groups)
+
+    def others(self, task: Task) -> List[Task]:
+        """The other threads of its process that have not ended."""
+        return [other for other in self._groups.get(task.pid, ()) if other is not task]
+
+    def leader_ended(self, task: Task) -> None:
+        """Before its process: its number stays taken (see exits.py)."""
+        task.ended = True
+        self._leave_group(task)
+        self._leave_space(task)
+
+    def _join(self, task: Task) -> None:
+        self.tasks[task.tid] = task
+        self._groups.setdefault(task.pid, set()).add(task)
+
+    def _leave(self, task: Task) -> None:
+        self.tasks.pop(task.tid, None)
+        self._leave_group(task)
+
+    def _leave_group(self, task: Task) -> None:
+        group = self._groups.get(task.pid)
+        if group is not None:
+            group.discard(task)
+            if not group:
+                del self._groups[task.pid]
 
     def _leave_space(self, task: Task) -> None:
         space = task.space

@@ -21,7 +21,7 @@ from wxtrace.model.abi import I386
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Named, Resynced, Unloading
 from wxtrace.model.outcome import may_be_refused
-from wxtrace.model.touching import page_align_up
+from wxtrace.model.syscalls.row import page_align_up
 
 if TYPE_CHECKING:
     from wxtrace.live.filters import FilterWatch
@@ -120,16 +120,17 @@ class Observer:
             keep=True,
         )
 
-    def resync(self, task: Task, start: int, end: int, why: str) -> None:
+    def resync(self, task: Task, start: int, end: int, why: str) -> List[MapLine]:
         """Write [start, end) down as /proc shows it now, to be believed with the next call of this task."""
         try:
             maps = task.space.maps_file(task.tid)
             lines = maps.lines() if (start, end) == _WHOLE else maps.range(start, end)
         except OSError:
-            return
+            return []
         if (start, end) == _WHOLE:
             task.space.stale = False
         self._recorder.fact(Resynced(task.tid, task.space.id, start, end, lines, why))
+        return lines
 
     def _brk(self, task: Task, asked: int, result: int) -> bool:
         """Follow the break; True for a refusal: brk has no errno, it answers with the old break (mm/mmap.c:brk)."""
@@ -149,13 +150,14 @@ class Observer:
         if self._recorder.journal.full:
             # The calls that made the map what it is were not kept.
             self.resync(task, *_WHOLE, why="calls were dropped")
+        lines: List[MapLine] = []
         for start, end in self._ranges(request):
-            self.resync(task, start, end, "the call failed")
+            lines += self.resync(task, start, end, "the call failed")
         if self._prober is None:
             from wxtrace.live.probe import Prober
 
             self._prober = Prober()
-        probe = self._prober.probe(task, name, request, call)
+        probe = self._prober.probe(task, name, request, call, lines)
         if call.decided == UNDECIDED and probe.status.get("Seccomp") == "2":
             self._filters().answered(task)
         self._recorder.fact(probe)

@@ -12,11 +12,11 @@ import os
 import stat
 import struct
 import time
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.cgroup import cgroup_path
-from wxtrace.decoders.procmaps import Vma
+from wxtrace.decoders.procmaps import MapLine, Vma
 from wxtrace.decoders.proctext import (
     parse_fdinfo,
     parse_limits,
@@ -44,9 +44,10 @@ __all__ = ["Prober"]
 MOST_VMAS = 64
 BUDGET_SECONDS, REFILL = 1.0, 0.1
 """A full probe takes milliseconds. Together they may take a tenth of the time, after a first second; beyond that
-(a program that fails in a loop) probes are short. The first failure of a kind always gets a full one: short ones lean
-on it."""
-MOST_KINDS = 4096
+(a program that fails in a loop) probes are short: they read what is quick, and never more in a larger program."""
+MOST_DEBT_SECONDS = 5.0
+"""The first failure of a kind gets a full probe all the same, until the time is overdrawn by so much."""
+MOST_KINDS, MOST_LINES = 4096, 4
 
 _EACCES, _EPERM, _EMFILE = -13, -1, -24
 _HOOKED = frozenset({"mmap", "mmap2", "mprotect", "pkey_mprotect", "shmat", "remap_file_pages", "mremap"})
@@ -83,17 +84,19 @@ class Prober:
     def __init__(self) -> None:
         self._budget = BUDGET_SECONDS
         self._refilled = time.monotonic()
-        self._kinds: Set[Tuple[int, str, Optional[int], int]] = set()
+        self._kinds: Set[Tuple[object, ...]] = set()
 
-    def probe(self, task: Task, name: str, request: Request, call: Call) -> Probe:
-        """Everything a rule may want to see about this failed call."""
+    def probe(self, task: Task, name: str, request: Request, call: Call, lines: Sequence[MapLine] = ()) -> Probe:
+        """Everything a rule may want to see about this failed call. `lines`: its range, as read again."""
         start = self._refill()
         try:
-            return self._full_or_short(task, name, request, call)
+            first = self._first_of_its_kind(task, name, request, call, lines)
+            short = self._budget <= (-MOST_DEBT_SECONDS if first else 0)
+            return self._full_or_short(task, name, request, call, short)
         finally:
             self._budget -= time.monotonic() - start
 
-    def _full_or_short(self, task: Task, name: str, request: Request, call: Call) -> Probe:
+    def _full_or_short(self, task: Task, name: str, request: Request, call: Call, short: bool) -> Probe:
         tid = task.tid
         try:
             regs = registers(tid)
@@ -101,19 +104,18 @@ class Prober:
         except (ptrace.TaskGone, OSError):
             ip = sp = 0
         comm = os.fsdecode(read_proc(tid, "comm", 64).rstrip(b"\n"))
-        first = self._first_of_its_kind(task, name, request, call)
-        if self._budget <= 0 and not first:
-            return Probe(tid, comm, ip, sp, vmas_complete=False, short=True)
         status = parse_status(read_proc(tid, "status", 65536))
-        vmas, complete = self._vmas(tid, request, task.space.brk)
+        vmas, complete = ([], False) if short else self._vmas(tid, request, task.space.brk)
         start_brk = start_stack = 0
         try:
             where = parse_stat(read_proc(tid, "stat", 8192))
             start_brk, start_stack = where.start_brk, where.start_stack
         except DecodeError:
             pass
+        denied = call.result in (_EACCES, _EPERM)
+        about_descriptors = name.startswith("memfd") or call.result == _EMFILE
         short_of_memory = call.result in (-12, -11) or name == "brk"
-        room = room_left(tid, name in _NEEDING_ROOM) if short_of_memory else Room()
+        room = room_left(tid, name in _NEEDING_ROOM) if short_of_memory and not short else Room()
         same = same_namespaces(tid) if name in ("memfd_create", "shmat") else False
         descriptor = None
         if name == "mmap" or name == "mmap2":
@@ -121,12 +123,12 @@ class Prober:
                 descriptor = self._descriptor(tid, request.fd)
         mounts = self._mounts(tid, vmas)
         selinux = modules = None
-        if call.decided != BY_FILTER and call.result in (_EACCES, _EPERM) and name in _HOOKED:
+        if not short and denied and call.decided != BY_FILTER and name in _HOOKED:
             selinux, modules = _asked_modules(tid, request, vmas, mounts)
         seccomp_filters = status.get("Seccomp_filters", "0")
         mdwe = None
-        if self._wants_mdwe(request, call) and seccomp_filters == ("1" if task.filtered else "0"):
-            mdwe = query_mdwe(tid)
+        if not short and self._wants_mdwe(request, call) and seccomp_filters == ("1" if task.filtered else "0"):
+            mdwe = query_mdwe(task)
         return Probe(
             tid=tid,
             comm=comm,
@@ -134,35 +136,38 @@ class Prober:
             sp=sp,
             vmas=vmas,
             vmas_complete=complete,
+            short=short,
             status={key: status[key] for key in _STATUS if key in status},
             limits=parse_limits(read_proc(tid, "limits", 16384)),
             map_count=room.map_count,
-            sysctl=_sysctls(),
+            sysctl={} if short and call.result == _EACCES and name in _HOOKED else _sysctls(),
             meminfo=_meminfo(tid) if short_of_memory else {},
             descriptor=descriptor,
             mounts=mounts,
             mdwe=mdwe,
             filters_ours=1 if task.filtered else 0,
-            lsm_label=_lsm_label(tid),
+            lsm_label=_lsm_label(tid) if denied or not short else None,
             selinux=selinux,
             modules=modules,
-            cgroup=cgroup_path(read_proc(tid, "cgroup", 65536)) if call.result in (_EACCES, _EPERM) else None,
+            cgroup=cgroup_path(read_proc(tid, "cgroup", 65536)) if denied and not short else None,
             personality=_hex(read_proc(tid, "personality", 64)),
             start_brk=start_brk,
             start_stack=start_stack,
             brk=task.space.brk,
-            open_fds=_count_fds(tid) if name.startswith("memfd") or call.result == _EMFILE else None,
-            library=library_of_refusal(task, request, vmas),
+            open_fds=_count_fds(tid) if about_descriptors and not short else None,
+            library=None if short else library_of_refusal(task, request, vmas),
             same_namespaces=same,
-            cpu_features=cpu_features() if name in _CPU_CALLS else None,
+            cpu_features=cpu_features() if name in _CPU_CALLS and not short else None,
             largest_gap=room.largest_gap,
             largest_low_gap=room.largest_low_gap,
             huge_pages=huge_pages() if _about_huge_pages(name, request) else None,
             segment=segment(request.fd) if name == "shmat" and same else None,
         )
 
-    def _first_of_its_kind(self, task: Task, name: str, request: Request, call: Call) -> bool:
-        kind = (task.pid, name, call.result, (request.prot or 0) & 7)
+    def _first_of_its_kind(self, task: Task, name: str, request: Request, call: Call, lines: Sequence[MapLine]) -> bool:
+        memory = tuple((line.perms, line.dev, line.inode) for line in lines[:MOST_LINES])
+        asked = ((request.prot or 0) & 7, request.flags, request.length.bit_length())
+        kind = (task.pid, name, call.result, asked, memory)
         if kind in self._kinds or len(self._kinds) >= MOST_KINDS:
             return False
         self._kinds.add(kind)
@@ -282,8 +287,9 @@ def _sysctls() -> Dict[str, str]:
     found = {}
     for name in _SYSCTLS:
         try:
-            with open("/proc/sys/" + name) as file:
-                found[name.replace("/", ".")] = file.read(64).strip()
+            # Without a buffer and a decoder that take longer than the reading.
+            with open("/proc/sys/" + name, "rb", buffering=0) as file:
+                found[name.replace("/", ".")] = file.read(64).decode("ascii", "replace").strip()
         except OSError:
             pass
     return found

@@ -20,6 +20,7 @@ __all__ = [
     "EVENT_SECCOMP",
     "EVENT_STOP",
     "EVENT_VFORK",
+    "EXIT_STOP",
     "OP_ENTRY",
     "OP_EXIT",
     "OP_SECCOMP",
@@ -30,6 +31,7 @@ __all__ = [
     "signal_mask",
 ]
 
+PTRACE_PEEKUSER = 3
 PTRACE_POKEUSER = 6
 PTRACE_CONT = 7
 PTRACE_DETACH = 17
@@ -44,11 +46,11 @@ PTRACE_SETSIGMASK = 0x420B
 PTRACE_GET_SYSCALL_INFO = 0x420E
 
 EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_EXEC = 1, 2, 3, 4
-EVENT_SECCOMP = 7
+EVENT_EXIT, EVENT_SECCOMP = 6, 7
 EVENT_STOP = 128
 
-# SYSGOOD, FORK, VFORK, CLONE and EXEC.
-OPTIONS = 0x1F
+# SYSGOOD, FORK, VFORK, CLONE, EXEC and EXIT.
+OPTIONS = 0x5F
 O_TRACESECCOMP = 0x80
 O_EXITKILL = 0x100000
 
@@ -56,8 +58,9 @@ OP_ENTRY, OP_EXIT, OP_SECCOMP = 1, 2, 3
 
 SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 SECCOMP_STOP = EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
+EXIT_STOP = EVENT_EXIT << 16 | signal.SIGTRAP << 8 | 0x7F
 WALL = 0x40000000
-_SYS_TKILL = 200
+_SYS_PTRACE, _SYS_TKILL = 101, 200
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _fast_libc = ctypes.PyDLL(None)
@@ -131,8 +134,15 @@ def syscall_info(tid: int) -> SyscallInfo:
 
 
 def event_message(tid: int) -> int:
-    """PTRACE_GETEVENTMSG: the new task's tid, or the former tid at exec."""
+    """PTRACE_GETEVENTMSG: the new task's tid, the former tid at exec, the wait status at exit."""
     request(PTRACE_GETEVENTMSG, tid, 0, ctypes.addressof(_word))
+    return int(_word.value)
+
+
+def user_word(tid: int, offset: int) -> int:
+    """PTRACE_PEEKUSER: the word at `offset` in struct user, as an unsigned number."""
+    if _fast_libc.syscall(_SYS_PTRACE, PTRACE_PEEKUSER, tid, offset, ctypes.byref(_word)) == -1:
+        raise TaskGone(tid)
     return int(_word.value)
 
 

@@ -1,11 +1,15 @@
 """Where the tracer's facts go: into the journal, in batches, with a nudge to whoever reads it.
 
+A journal that cannot grow any more goes on in another folder, and in the end through the channel: the front keeps and
+tells what no file holds.
+
 Ordinary facts wait at most `BATCH_SECONDS`; refused calls are written at once. A timer signal breaks the
 tracer's wait when a batch is due, so an idle tracer never wakes up.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,26 +18,29 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional
 
-from wxtrace.channel import receive
+from wxtrace.channel import JOURNAL_BYTES, receive
 from wxtrace.model.facts import Call, Dropped
-from wxtrace.record.journal import JournalWriter
+from wxtrace.record.journal import JournalWriter, Write
+from wxtrace.record.store import NewJournal, create_copy
 
 __all__ = ["BATCH_SECONDS", "Recorder"]
 
 BATCH_SECONDS = 0.04
+IN_MEMORY = 256 << 20
+"""Bytes that no file takes, from which on ordinary calls are only counted."""
+_PIECE = 32 << 10
 
 
 class Recorder:
     """Journal, clock, timer and the channel to the front."""
 
-    def __init__(self, journal_fd: int, channel: socket.socket) -> None:
-        self.journal = JournalWriter(journal_fd)
+    def __init__(self, journal: NewJournal, channel: socket.socket) -> None:
         self.ticked = False
         self.watch: Optional[Callable[[Any], None]] = None
         self._channel = channel
         self.start_ns = time.monotonic_ns()
         self._armed = False
-        self._told_failure = self._told_full = False
+        self._told_full = self._moved = False
         # What the front, slow or stopped, has no room for yet.
         self._unsaid: Deque[bytes] = deque()
         channel.setblocking(False)
@@ -41,6 +48,8 @@ class Recorder:
         self.former_handlers = {
             number: signal.signal(number, self._on_timer) for number in (signal.SIGALRM, signal.SIGUSR1)
         }
+        self._file = journal
+        self.journal = JournalWriter(journal.fd, elsewhere=self._elsewhere)
 
     def now(self) -> int:
         """Nanoseconds since the start of the run."""
@@ -96,9 +105,30 @@ class Recorder:
         if self.journal.full and not self._told_full:
             self._told_full = True
             self.say({"is": "journal-full", "limit": self.journal.limit})
-        if self.journal.failure is not None and not self._told_failure:
-            self._told_failure = True
-            self.say({"is": "journal-failed", "why": os.strerror(self.journal.failure.errno or 0)})
+
+    def _elsewhere(self, writer: JournalWriter, error: OSError) -> Write:
+        """Where the journal goes on: a copy of it, or the front's memory."""
+        why = os.strerror(error.errno or 0)
+        if error.errno == errno.EFBIG:
+            # RLIMIT_FSIZE holds for every file.
+            why += ", by RLIMIT_FSIZE (ulimit -f)"
+        elif self._file.path is not None and not self._moved:
+            # Once: a front that stands still has to find the file that it is told of.
+            self._moved = True
+            copy = create_copy(self._file, writer.written)
+            if copy is not None:
+                os.close(self._file.fd)
+                self._file = copy
+                self.say({"is": "journal-moved", "why": why, "path": copy.path})
+                return lambda data: os.write(copy.fd, data)
+        writer.limit = min(writer.limit, writer.written + IN_MEMORY)
+        self.say({"is": "journal-unkept", "why": why, "at": writer.written, "kept": writer.holds_anything})
+        return self._write_to_front
+
+    def _write_to_front(self, data: memoryview) -> int:
+        self._unsaid.append(JOURNAL_BYTES + data[:_PIECE])
+        self._send()
+        return len(data[:_PIECE])
 
     def say(self, message: Dict[str, Any]) -> None:
         """One message to the front, in order. A front that is gone or slow never stops the tracer."""

@@ -21,6 +21,7 @@ from wxtrace.live.observer import Observer
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.tracer import Tracer
 from wxtrace.model.facts import ModeChanged, Note, RunEnded, RunStarted
+from wxtrace.record.store import NewJournal
 
 if TYPE_CHECKING:
     from wxtrace.live.verify import Verifier
@@ -33,7 +34,7 @@ _PR_SET_PDEATHSIG = 1
 class Session(NamedTuple):
     """What the front asks for. Exactly one of `path` and `attach` is set."""
 
-    journal: int
+    journal: NewJournal
     channel: socket.socket
     argv: List[bytes]
     path: Optional[bytes]

@@ -6,9 +6,10 @@ them in full mode once it has come back.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Optional
+from typing import Callable, List, Optional
 
 from wxtrace.live import ptrace
+from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.quiesce import Quiesce
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
@@ -23,12 +24,12 @@ class Standstills:
     def __init__(
         self,
         recorder: Recorder,
-        tasks: Dict[int, Task],
+        lifecycle: Lifecycle,
         resume: Callable[[Task, int], None],
         go_full: Callable[[Task, str], None],
     ) -> None:
         self._recorder = recorder
-        self._tasks = tasks
+        self._lifecycle = lifecycle
         self._resume = resume
         self._go_full = go_full
         self._on_still: Optional[Callable[[], None]] = None
@@ -39,7 +40,7 @@ class Standstills:
 
     def let_filter_in(self, task: Task) -> None:
         """Once its threads stand still; after the other filter's turn, if one of them is about to install its own."""
-        others = [other for other in self._tasks.values() if other.pid == task.pid and other is not task]
+        others = self._lifecycle.others(task)
         if others and task.quiesce is None:
             self._hold(Quiesce(others, task))
         else:
@@ -48,7 +49,7 @@ class Standstills:
     def hold_all(self, then: Callable[[], None]) -> None:
         """Bring every task to a standstill, call `then`, and let them run."""
         self._on_still = then
-        self._hold(Quiesce(list(self._tasks.values()), None))
+        self._hold(Quiesce([task for task in self._lifecycle.tasks.values() if not task.ended], None))
 
     def park(self, task: Task, number: int) -> None:
         """A task that is held would run on now, and signal `number` be delivered: it stays."""

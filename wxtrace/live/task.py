@@ -55,7 +55,9 @@ class Task:
     """One traced thread."""
 
     __slots__ = (
+        "at_exit",
         "bearing",
+        "ended",
         "filtered",
         "footprint",
         "full",
@@ -77,6 +79,10 @@ class Task:
         self.pid = pid
         self.space = space
         self.full = False
+        # A leader that ended before its process: kept for its number, which a thread may take over in exec.
+        self.ended = False
+        # Whether it stands at its last stop, and the main loop will not hear of it (inject.py).
+        self.at_exit = False
         # Whether our own seccomp filter is in force: then an entry without a seccomp stop is a foreign answer.
         self.filtered = False
         self.recording = False

@@ -12,6 +12,7 @@ import signal
 from typing import Callable, Dict, NamedTuple, Optional, Set
 
 from wxtrace.live import ptrace, x86
+from wxtrace.live.exits import Exits
 from wxtrace.live.footprint import footprint
 from wxtrace.live.gate import Gate
 from wxtrace.live.hotpath import HotPath
@@ -59,7 +60,8 @@ class Tracer:
         self.tasks: Dict[int, Task] = lifecycle.tasks
         self.on_message: Optional[Callable[[Dict[str, object]], None]] = None
         self.detaching = False
-        self.standstills = Standstills(recorder, self.tasks, self.resume, self._full)
+        self.standstills = Standstills(recorder, lifecycle, self.resume, self._full)
+        self._exits = Exits(lifecycle, observer, self.standstills, self._forget_calls)
         self._hot = HotPath(recorder, self.gate, self.resume) if recorder.watch is None else None
         self._status = ctypes.c_int()
         self._early: Dict[int, _Early] = {}
@@ -102,16 +104,21 @@ class Tracer:
                 self._seccomp_stop(task)
             elif status == ptrace.SYSCALL_STOP:
                 self._syscall_stop(task)
+            elif status == ptrace.EXIT_STOP:
+                self._exits.stopped(task)
             elif status & 0xFF == 0x7F:
                 self._other_stop(task, status)
             else:
-                self._gone(task, status)
+                self._exits.died(task, status)
         except ptrace.TaskGone:
             # Killed out of its stop: the wait status that says so is on its way.
             pass
 
     def resume(self, task: Task, number: int = 0) -> None:
         """Let a stopped task run on, delivering signal `number`, unless its process is coming to a standstill."""
+        if task.at_exit:
+            self._exits.stopped(task)
+            return
         if task.quiesce is not None:
             self.standstills.park(task, number)
             return
@@ -250,7 +257,9 @@ class Tracer:
     def _adopt(self, tid: int) -> None:
         """A child whose parent was killed before it could tell of it would stand still for ever."""
         early = self._early.pop(tid)
-        if early.status & 0xFF == 0x7F:
+        if early.status == ptrace.EXIT_STOP:
+            ptrace.raw_request(ptrace.PTRACE_DETACH, tid, 0, 0)
+        elif early.status & 0xFF == 0x7F:
             self.lifecycle.adopt(tid)
             self._dispatch(tid, early.status)
 
@@ -326,24 +335,6 @@ class Tracer:
             )
         )
 
-    def _gone(self, task: Task, status: int) -> None:
-        if task.info is not None and task.recording:
-            self.observer.unfinished(task, *task.info)
-            if task in task.space.holders:
-                # Nobody knows whether the call was done; whoever shares the space has to look.
-                task.space.stale = True
-        self._buried(task, status)
-        if task.tid == task.pid:
-            # A leader's death is told last. A thread killed within exec had its number taken away before, and nothing
-            # tells of that (kernel/exit.c:delay_group_leader, fs/exec.c:de_thread).
-            for other in [other for other in self.tasks.values() if other.pid == task.pid]:
-                self._buried(other, status)
-
-    def _buried(self, task: Task, status: int) -> None:
-        self._forget_calls(task)
-        self.standstills.died(task)
-        self.lifecycle.gone(task, status)
-
     def detach_all(self) -> None:
         """Ask every task to stop, and let each go at its next stop."""
         self.detaching = True
@@ -357,7 +348,7 @@ class Tracer:
                     self._detach(freed, 0)
                 self._detach(task, 0)
                 continue
-            if task.tid == task.pid and is_dead(task.tid):
+            if task.ended or (task.tid == task.pid and is_dead(task.tid)):
                 self.lifecycle.let_go(task)
                 continue
             try:

@@ -13,6 +13,7 @@ from wxtrace.model.abi import AUDIT_ARCH, CALL_NUMBERS, I386, X86_64
 __all__ = [
     "ARCH_ABI",
     "AUDIT_ARCH",
+    "EXIT_NUMBERS",
     "indirect_call",
     "shmat_result_address",
     "syscall_instruction",
@@ -22,6 +23,9 @@ ARCH_ABI: Dict[int, int] = {arch: abi for abi, arch in enumerate(AUDIT_ARCH)}
 
 ORIG_AX, AX, DI, BX = 120, 80, 112, 40
 """Offsets in struct user (arch/x86/include/uapi/asm/ptrace-abi.h)."""
+
+EXIT_NUMBERS = (60, 1)
+"""exit(2), by ABI."""
 
 _OLD_MMAP = CALL_NUMBERS[I386]["mmap"]
 _IPC = CALL_NUMBERS[I386]["ipc"]

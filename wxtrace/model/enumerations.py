@@ -22,11 +22,10 @@ class Abi(IntEnum):
 
     X86_64 = 0
     I386 = 1
-    AARCH64 = 2
 
     @property
     def label(self) -> str:
-        """As a timeline names it: x86_64, i386, aarch64."""
+        """As a timeline names it: x86_64, i386."""
         return self.name.lower()
 
 

@@ -176,7 +176,8 @@ class Unloading(Frozen):
 class Probe(Frozen):
     """What was volatile when the next call of `tid` failed, taken while the thread stood still.
 
-    `short`: the same kind of call fails all the time, and only the first fields were read.
+    `short`: the same kind of call fails all the time. What takes long was left out: mappings and their mounts, their
+    number and gaps, MDWE, the answers of security modules, open descriptors, processor and library.
     """
 
     tid: int

@@ -6,25 +6,24 @@ import signal
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
-from wxtrace.frozen import replace
 from wxtrace.model import facts, flags
-from wxtrace.model.abi import call_name
-from wxtrace.model.calls import Request, request_of
+from wxtrace.model.calls import request_of
 from wxtrace.model.cast import Cast
-from wxtrace.model.causes.base import CONSISTENT
 from wxtrace.model.causes.context import CallContext, Intercepted
 from wxtrace.model.event import FAKED, OK, REFUSED, UNFINISHED, Diagnosis, Event, Partial, Touched
-from wxtrace.model.failing import apply_failure, seal_in_part
+from wxtrace.model.failing import apply_failure
 from wxtrace.model.outcome import outcome_of_failure
-from wxtrace.model.processes import Pending, TaskState
+from wxtrace.model.processes import Pending, SpaceState, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
-from wxtrace.model.syscalls.request import typed_request
+from wxtrace.model.syscalls.ptrace import Ptrace
+from wxtrace.model.syscalls.row import CallRequest, Syscall
+from wxtrace.model.syscalls.shm import Shmdt
+from wxtrace.model.syscalls.table import row_of
 
 __all__ = ["Judge"]
 
 _SYS_SECCOMP = 1
 """si_code of a SIGSYS that a filter sent (sigaction(2)); syscall user dispatch sends it with 2."""
-_NO_CHANGES: Tuple[Tuple[Optional[Piece], Optional[Piece]], ...] = ()
 
 
 class Judge:
@@ -62,54 +61,60 @@ class Judge:
         self,
         task: TaskState,
         call: facts.Call,
-        request: Request,
+        request: CallRequest,
         errno: str,
         touched: List[Touched],
+        probe: facts.Probe,
         did: Optional[Intercepted] = None,
     ) -> CallContext:
         host = self.cast.run.host if self.cast.run is not None else facts.Host("", "", 4096)
         return CallContext(
-            typed_request(call_name(call.abi, call.number), call.args),
+            request,
             call.decided,
             host,
-            self.probes.pop(call.tid, facts.Probe(call.tid)),
+            probe,
             touched,
             task.filters,
             task.state.mdwe,
             task.state.mdwe_by,
-            request.name == "ptrace" and (request.flags == 0 or request.fd in self.cast.tasks),
+            isinstance(request, Ptrace) and (request.request == 0 or request.pid in self.cast.tasks),
             call,
             task.state.mdwe_who,
             task.seen_filters,
             did,
-            request,
+            request_of(call.abi, call.number, call.args),
             errno,
             call.result or 0,
             call.number,
         )
 
-    def failed(self, task: TaskState, call: facts.Call, request: Request) -> Event:
+    def _apply(
+        self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest
+    ) -> Tuple[List[Touched], facts.Probe, bool]:
+        """What the call touched all the same, its evidence, and whether a fresh reading found anything changed."""
+        probe = self.probes.pop(call.tid, None)
+        changes = self.apply_resynced(task)
+        n, page_size = self.cast.last_n + 1, self.cast.page_size
+        vmas = probe.vmas if probe is not None else []
+        touched = apply_failure(task.state.space, row, request, changes, vmas, n, page_size)
+        known = facts.Probe(call.tid) if probe is None else self._looked_at(task.state, row, request, probe)
+        return touched, known, bool(changes)
+
+    def failed(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:
         """The call came back with an error (or, for brk, with the old break)."""
         assert call.result is not None
         errno = flags.errno_name(-call.result) if call.result < 0 else ""
-        changes = self.apply_resynced(task)
-        touched = apply_failure(task.state.space, request, changes, self.cast.page_size)
         did = Intercepted("ERRNO", call.result) if call.decided == facts.BY_FILTER else None
-        refusal = self._refusal(task, call, request, errno, touched, did)
-        touched = _with_evidence(touched, refusal.probe)
-        partial = _partial(touched, request, self.cast.page_size)
-        if request.name == "mseal":
-            sealed = seal_in_part(task.state.space, request, refusal.probe.vmas, self.cast.last_n + 1)
-            pages = sum(part.end - part.start for part in sealed) // self.cast.page_size
-            if sealed:
-                partial = Partial(pages, -(-request.length // self.cast.page_size))
-                rest = [part for part in touched if not any(part.start < s.end and s.start < part.end for s in sealed)]
-                touched = sorted([*rest, *sealed], key=lambda part: part.start)
+        touched, probe, _ = self._apply(task, call, row, request)
+        refusal = self._refusal(task, call, request, errno, touched, probe, did)
+        touched = _with_evidence(touched, probe)
+        partial = _partial(touched, request, self.cast.last_n + 1, self.cast.page_size)
         diagnosis, related = self._diagnose(task, refusal, partial)
-        outcome = outcome_of_failure(diagnosis.cause, request, errno)
-        name = call_name(call.abi, call.number)
+        outcome = outcome_of_failure(diagnosis.cause, request_of(call.abi, call.number, call.args), errno)
         result = call.result if call.result >= 0 else None
-        event = self.cast.event(task, call.t_ns, name, outcome, call, None, result, errno or None, touched, diagnosis)
+        event = self.cast.event(
+            task, call.t_ns, row.name, outcome, call, None, result, errno or None, touched, diagnosis
+        )
         if outcome == REFUSED:
             pending = Pending(event, task.process)
             pending.related += related
@@ -119,36 +124,35 @@ class Judge:
     def _diagnose(
         self, task: TaskState, refusal: CallContext, partial: Optional[Partial]
     ) -> Tuple[Diagnosis, Tuple[int, ...]]:
-        """Where a failing loop got a short probe, the last full diagnosis of its like stands, as consistent."""
         # Most programs are refused nothing, and never need the rules.
         from wxtrace.model.causes.decide import diagnose
         from wxtrace.model.causes.earlier import with_earlier
         from wxtrace.model.causes.loader import with_loader
 
-        kind = (refusal.request.name, refusal.errno, refusal.old.prot)
-        known = task.process.diagnosed.get(kind)
-        if refusal.probe.short and known is not None:
-            diagnosis, related = known
-            return replace(diagnosis, confidence=CONSISTENT, partial=partial), related
         diagnosis, related = diagnose(refusal, partial)
         diagnosis = with_loader(diagnosis, refusal)
         diagnosis = with_earlier(diagnosis, refusal, task.state.space.overlapping(refusal.start, refusal.end))
-        task.process.diagnosed[kind] = diagnosis, related
         return diagnosis, related
 
-    def faked(self, task: TaskState, call: facts.Call, request: Request) -> Event:
+    def _looked_at(self, state: SpaceState, row: Syscall, request: CallRequest, probe: facts.Probe) -> facts.Probe:
+        """What is known of the call, and kept for those that are not looked at as closely."""
+        if probe.short:
+            return state.known.completed(state.space, row, request, probe)
+        state.known.learn(state.space, probe)
+        if probe.mdwe is not None and state.mdwe_by is None:
+            state.mdwe = probe.mdwe
+        return probe
+
+    def faked(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:
         """A filter reported success in the kernel's place, unless its listener let the kernel go on all the same."""
         from wxtrace.model.causes.decide import diagnose_intercepted
 
-        changes = self.apply_resynced(task)
+        touched, probe, changed = self._apply(task, call, row, request)
+        if changed:
+            return self.cast.event(task, call.t_ns, row.name, OK, call, None, call.result, None, touched)
         did = Intercepted("ERRNO", call.result)
-        refusal = self._refusal(task, call, request, "", [], did)
-        touched = apply_failure(task.state.space, request, changes, self.cast.page_size)
-        name = call_name(call.abi, call.number)
-        if changes:
-            return self.cast.event(task, call.t_ns, name, OK, call, None, call.result, None, touched)
-        diagnosis, related = diagnose_intercepted(refusal)
-        event = self.cast.event(task, call.t_ns, name, FAKED, call, None, call.result, None, touched, diagnosis)
+        diagnosis, related = diagnose_intercepted(self._refusal(task, call, request, "", [], probe, did))
+        event = self.cast.event(task, call.t_ns, row.name, FAKED, call, None, call.result, None, touched, diagnosis)
         pending = Pending(event, task.process)
         pending.related += related
         task.process.pending[event.n] = pending
@@ -162,14 +166,14 @@ class Judge:
         from wxtrace.model.causes.decide import diagnose_intercepted
 
         task, call = unclear
-        request = request_of(call.abi, call.number, call.args)
-        name = call_name(call.abi, call.number)
-        touched = apply_failure(task.state.space, request, _NO_CHANGES, self.cast.page_size)
+        row = row_of(call.abi, call.number)
+        request = row.request(call.args)
+        touched, probe, _ = self._apply(task, call, row, request)
         outcome, did = _what_came(call, ending)
         diagnosis, result = None, did.result if did is not None else None
         if did is not None:
-            diagnosis, _ = diagnose_intercepted(self._refusal(task, call, request, "", touched, did))
-        event = self.cast.event(task, call.t_ns, name, outcome, call, None, result, None, touched, diagnosis)
+            diagnosis, _ = diagnose_intercepted(self._refusal(task, call, request, "", touched, probe, did))
+        event = self.cast.event(task, call.t_ns, row.name, outcome, call, None, result, None, touched, diagnosis)
         if outcome == REFUSED:
             pending = Pending(event, task.process)
             pending.related += [filter.n for filter in task.filters if filter.n is not None]
@@ -204,11 +208,16 @@ def _with_evidence(touched: List[Touched], probe: facts.Probe) -> List[Touched]:
     return changed
 
 
-def _partial(touched: List[Touched], request: Request, page_size: int) -> Optional[Partial]:
-    changed = sum(part.end - part.start for part in touched if part.region is not None and part.before != part.after)
+def _partial(touched: List[Touched], request: CallRequest, n: int, page_size: int) -> Optional[Partial]:
+    """`n`: the event itself, which what it sealed remembers."""
+    changed = sum(
+        part.end - part.start
+        for part in touched
+        if part.region is not None and (part.before != part.after or part.sealed_by == n)
+    )
     if not changed:
         return None
     pages = (request.length + page_size - 1) // page_size
-    if request.name == "shmdt":
+    if isinstance(request, Shmdt):
         pages = sum(part.end - part.start for part in touched) // page_size
     return Partial(changed // page_size, pages)

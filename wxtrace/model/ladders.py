@@ -10,10 +10,14 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
 from wxtrace.model.event import Event, Ladder, Rung
 from wxtrace.model.origins import DUAL, FLIPPED, HEAP, OBJECT_WRITTEN, RWX, Origins
 from wxtrace.model.processes import TaskState
+from wxtrace.model.syscalls.memfd import MemfdCreate
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.row import CallRequest
+from wxtrace.model.syscalls.shm import Shmat
 
 __all__ = ["Ladders"]
 
@@ -57,12 +61,12 @@ class Ladders:
             return None
         return climb.so_far()
 
-    def refused(self, task: TaskState, event: Event, request: Request, path: str) -> None:
+    def refused(self, task: TaskState, event: Event, request: CallRequest, path: str) -> None:
         """A refused call. `path` is the file it was about, if the descriptor tells."""
         climb = self.climbs.get(task.tid)
         # Without its writable view an executable one is of no use.
         useless = climb is not None and climb.hoped is not None and _wants(request, f.PROT_WRITE)
-        nothing_to_map = climb is not None and request.name == "memfd_create"
+        nothing_to_map = climb is not None and isinstance(request, MemfdCreate)
         if not (useless or nothing_to_map or _wants(request, f.PROT_EXEC)):
             return
         if event.diagnosis is None or _of_a_stack(event):
@@ -73,14 +77,15 @@ class Ladders:
         climb.calls = 0
         if len(climb.events) >= _MOST_EVENTS:
             return
-        kind = (request.name, request.prot, _provenance(event), path.rpartition("/")[0], event.diagnosis.cause)
+        prot = request.prot if isinstance(request, (Mmap, Mprotect)) else None
+        kind = (request.name, prot, _provenance(event), path.rpartition("/")[0], event.diagnosis.cause)
         if kind not in climb.kinds:
             climb.kinds.append(kind)
             climb.rungs.append(Rung(event.n, _way_refused(event, request, path), event.diagnosis.cause))
         climb.events.append(event.n)
         self._relate(task, climb)
 
-    def went_well(self, task: TaskState, event: Event, request: Request) -> Optional[Ladder]:
+    def went_well(self, task: TaskState, event: Event, request: CallRequest) -> Optional[Ladder]:
         """A call that succeeded; the ladder, when that ended the search."""
         climb = self.climbs.get(task.tid)
         if climb is None:
@@ -139,10 +144,10 @@ class Ladders:
                 pending.related += [other for other in numbers if other != n and other not in pending.related]
 
 
-def _wants(request: Request, bit: int) -> bool:
-    if request.name == "shmat":
-        return bit == f.PROT_EXEC and bool(request.flags & f.SHM_EXEC)
-    return request.name in ("mmap", "mprotect", "pkey_mprotect") and bool((request.prot or 0) & bit)
+def _wants(request: CallRequest, bit: int) -> bool:
+    if isinstance(request, Shmat):
+        return bit == f.PROT_EXEC and bool(request.shmflg & f.SHM_EXEC)
+    return isinstance(request, (Mmap, Mprotect)) and bool(request.prot & bit)
 
 
 def _similar(one: int, other: int) -> bool:
@@ -158,13 +163,13 @@ def _of_a_stack(event: Event) -> bool:
     return _provenance(event) in ("stack", "thread-stack")
 
 
-def _way_refused(event: Event, request: Request, path: str) -> str:
+def _way_refused(event: Event, request: CallRequest, path: str) -> str:
     both = _wants(request, f.PROT_WRITE) and _wants(request, f.PROT_EXEC)
     how = "executable" if _wants(request, f.PROT_EXEC) else "writable"
     provenance = _provenance(event)
-    if request.name == "memfd_create":
+    if isinstance(request, MemfdCreate):
         return "a memfd"
-    if request.name in ("mprotect", "pkey_mprotect"):
+    if isinstance(request, Mprotect):
         return "making memory writable and executable" if both else "making memory executable after writing it"
     if provenance in _OBJECTS:
         return "%s mapped %s" % (_OBJECTS[provenance], how)

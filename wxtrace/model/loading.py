@@ -6,12 +6,13 @@ from typing import Dict, Iterator, List
 
 from wxtrace.model import facts
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.loader import GivenUp, refused_by_loader
 from wxtrace.model.event import REFUSED, Event
 from wxtrace.model.processes import Pending, TaskState
 from wxtrace.model.region import Piece
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.row import CallRequest
 
 __all__ = ["Loading"]
 
@@ -29,9 +30,9 @@ class Loading:
         """The next call of this thread unmaps it."""
         self.expected[fact.tid] = fact
 
-    def refused(self, event: Event, request: Request) -> None:
+    def refused(self, event: Event, request: CallRequest) -> None:
         """A call that failed: when it asked for the stack, the kernel refused and not the loader."""
-        if request.name == "mprotect" and (request.prot or 0) & f.GROWSDOWN:
+        if isinstance(request, Mprotect) and request.prot & f.GROWSDOWN:
             self._asked[event.tid] = event.n
 
     def unloaded(self, task: TaskState, event: Event, before: List[Piece]) -> Iterator[Event]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional
+from typing import Dict, Optional, Union
 
 from wxtrace.model import facts, flags
-from wxtrace.model.calls import Request
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.base import Installed
 from wxtrace.model.event import Event
 from wxtrace.model.filters import Program, SeenFilters, program_of
 from wxtrace.model.processes import TaskState
+from wxtrace.model.syscalls.prctl import Prctl
+from wxtrace.model.syscalls.seccomp import Seccomp
 
 __all__ = ["Policies"]
 
@@ -44,22 +45,22 @@ class Policies:
         all_known = fact.codes is not None and len(known) == len(programs)
         task.seen_filters = SeenFilters(fact, known if all_known else None)
 
-    def called(self, task: TaskState, call: facts.Call, request: Request, event: Event) -> None:
+    def called(self, task: TaskState, call: facts.Call, request: Union[Prctl, Seccomp], event: Event) -> None:
         """A prctl or seccomp call came back without an error."""
-        option = request.flags
         program = self._programs.get(self._installing.pop(call.tid, None) or 0)
-        installs = request.name == "seccomp" and option <= flags.SECCOMP_SET_MODE_FILTER
-        listens = installs and bool(call.args[1] & flags.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        by_seccomp = isinstance(request, Seccomp) and request.operation <= flags.SECCOMP_SET_MODE_FILTER
+        listens = isinstance(request, Seccomp) and bool(request.flags & flags.SECCOMP_FILTER_FLAG_NEW_LISTENER)
         if call.result != 0 and not listens:
             # seccomp with TSYNC gives the number of a thread that stood in the way (seccomp(2)).
             return
-        if request.name == "prctl" and option == flags.PR_SET_MDWE:
-            task.state.mdwe, task.state.mdwe_by = call.args[1], event.n
+        option = request.option if isinstance(request, Prctl) else None
+        if isinstance(request, Prctl) and option == flags.PR_SET_MDWE:
+            task.state.mdwe, task.state.mdwe_by = request.arg2, event.n
             task.state.mdwe_who = "%s[%d]" % (task.process.title, task.process.pid)
-        if installs or (request.name == "prctl" and option == flags.PR_SET_SECCOMP):
+        if by_seccomp or option == flags.PR_SET_SECCOMP:
             filter = Installed(event.n, task.process.pid, task.process.title, program, listens)
             bound = [task]
-            if installs and option and call.args[1] & flags.SECCOMP_FILTER_FLAG_TSYNC:
+            if isinstance(request, Seccomp) and request.operation and request.flags & flags.SECCOMP_FILTER_FLAG_TSYNC:
                 bound = [other for other in self._cast.tasks.values() if other.process is task.process]
             for other in bound:
                 other.filters = (*other.filters, filter)

@@ -6,9 +6,10 @@ import os
 from typing import Dict, List, Optional, Tuple
 
 from wxtrace.model.causes.base import Installed
-from wxtrace.model.event import Diagnosis, Event, Ladder
+from wxtrace.model.event import Event, Ladder
 from wxtrace.model.facts import Image, SignalStop
 from wxtrace.model.filters import SeenFilters
+from wxtrace.model.known import Known
 from wxtrace.model.space import AddressSpace
 
 __all__ = ["Pending", "Process", "SpaceState", "TaskState"]
@@ -26,6 +27,7 @@ class SpaceState:
         self.mdwe: Optional[int] = None
         self.mdwe_by: Optional[int] = None
         self.mdwe_who = ""
+        self.known = Known()
 
 
 class Pending:
@@ -69,8 +71,6 @@ class Process:
         self.succeeded = 0  # calls
         self.pending: Dict[int, Pending] = {}
         self.last_fault: Optional[SignalStop] = None
-        # By call, errno and protection asked: what the last full look at such a failure said.
-        self.diagnosed: Dict[Tuple[str, str, Optional[int]], Tuple[Diagnosis, Tuple[int, ...]]] = {}
 
     @property
     def title(self) -> str:

@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 from wxtrace.model import facts, flags
-from wxtrace.model.abi import call_name
 from wxtrace.model.aftermath import aftermath_of_exit, refused_behind
-from wxtrace.model.calls import WITHOUT_ERRNO, Request, request_of
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.base import Installed
 from wxtrace.model.causes.fault.signals import FAULT_SIGNALS
-from wxtrace.model.effects import apply_success
 from wxtrace.model.event import OK, REFUSED, Amendment, CallStack, Event, Ladder
 from wxtrace.model.faulting import fault_event, signal_name
 from wxtrace.model.judge import Judge
@@ -26,7 +23,12 @@ from wxtrace.model.policies import Policies
 from wxtrace.model.processes import Pending, Process, SpaceState, TaskState
 from wxtrace.model.region import Region
 from wxtrace.model.space import AddressSpace
-from wxtrace.model.touching import EffectContext
+from wxtrace.model.syscalls.effect import EffectContext
+from wxtrace.model.syscalls.mremap import Mremap
+from wxtrace.model.syscalls.prctl import Prctl
+from wxtrace.model.syscalls.row import CallRequest, Syscall
+from wxtrace.model.syscalls.seccomp import Seccomp
+from wxtrace.model.syscalls.table import row_of
 
 __all__ = ["Shown", "Story", "signal_name"]
 
@@ -205,12 +207,13 @@ class Story:
         if call.result is None or (call.decided == facts.BY_FILTER and call.result == call.number):
             self._judge.postpone(task, call)
             return
-        request = request_of(call.abi, call.number, call.args)
+        row = row_of(call.abi, call.number)
+        request = row.request(call.args)
         if call.decided == facts.BY_FILTER and call.result >= 0:
-            yield self._judge.faked(task, call, request)
+            yield self._judge.faked(task, call, row, request)
             return
-        if -4096 < call.result < 0 or (request.name in WITHOUT_ERRNO and call.tid in self._judge.probes):
-            yield self._failed(task, call, request)
+        if -4096 < call.result < 0 or (row.silent and call.tid in self._judge.probes):
+            yield self._failed(task, call, row, request)
             yield from self._let_go_of_old(task.process.pending)
             return
         space = task.state.space
@@ -218,19 +221,17 @@ class Story:
         lines = mapped.lines if mapped is not None else ()
         self._cast.making = call
         ctx = EffectContext(self._cast.last_n + 1, self._cast.new_region, self._cast.page_size, lines)
-        unloaded = space.overlapping(request.addr, request.addr + request.length) if self._loading.expected else []
-        touched = apply_success(space, request, call.result, ctx)
+        unloaded = space.overlapping(request.start, request.start + request.length) if self._loading.expected else []
+        touched = row.effect(space, request, call.result, ctx) if row.effect is not None else []
         changes = self._judge.apply_resynced(task)
         if changes:
             self.origins.found(space, changes)
-        if request.name == "mremap":
-            self.origins.moved(space, request.addr, touched)
+        if isinstance(request, Mremap):
+            self.origins.moved(space, request.old_address, touched)
         else:
             self.origins.touched(space, touched, mapped is not None and mapped.writable)
-        event = self._cast.event(
-            task, call.t_ns, call_name(call.abi, call.number), OK, call, None, call.result, None, touched
-        )
-        if request.name in ("prctl", "seccomp"):
+        event = self._cast.event(task, call.t_ns, row.name, OK, call, None, call.result, None, touched)
+        if isinstance(request, (Prctl, Seccomp)):
             self._policies.called(task, call, request, event)
         task.process.succeeded += 1
         yield event
@@ -239,10 +240,10 @@ class Story:
         if self._ladders.climbs:
             yield from self._recovered(task, self._ladders.went_well(task, event, request))
 
-    def _failed(self, task: TaskState, call: facts.Call, request: Request) -> Event:
+    def _failed(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:
         probe = self._judge.probes.get(call.tid)
         path = probe.descriptor.link if probe is not None and probe.descriptor is not None else ""
-        event = self._judge.failed(task, call, request)
+        event = self._judge.failed(task, call, row, request)
         self.origins.touched(task.state.space, event.touched)
         if event.outcome == REFUSED:
             self._ladders.refused(task, event, request, path)

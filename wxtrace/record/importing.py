@@ -6,7 +6,7 @@ The first fault ends the reading with one RecordError that names the place.
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from wxtrace.errors import RecordError
 from wxtrace.model import facts
@@ -27,6 +27,7 @@ from wxtrace.record.contract import (
     TOOL,
     VERIFY,
 )
+from wxtrace.record.journalbytes import Readable
 from wxtrace.record.jsonstream import members
 from wxtrace.record.shapes import Check, Fault, maybe, text
 
@@ -43,7 +44,7 @@ _HEAD = frozenset({"schema", "tool", "host", "command", "processes", "spaces"})
 class Timeline:
     """One saved timeline; what it tells has the records and the face of a Story. Raises RecordError on any fault."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: Readable, name: str) -> None:
         self.run: Optional[RunStarted] = None
         self.processes: List[Process] = []
         self.spaces: List[SpaceState] = []

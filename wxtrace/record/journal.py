@@ -14,14 +14,15 @@ import json
 import os
 import struct
 import zlib
-from typing import Any, BinaryIO, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from wxtrace.errors import RecordError
 from wxtrace.model.facts import Call, Lost
 from wxtrace.record.codec import fact_from_json, fact_to_json
+from wxtrace.record.journalbytes import JournalBytes, Readable
 from wxtrace.record.jsonstream import decode
 
-__all__ = ["MAGIC", "JournalReader", "JournalWriter", "Place", "call_at"]
+__all__ = ["MAGIC", "Elsewhere", "JournalReader", "JournalWriter", "Place", "Write", "call_at"]
 
 MAGIC = b"WXTRACE-JOURNAL/1\n"
 MAX_FRAME = 64 << 20
@@ -38,17 +39,36 @@ _SIZE = struct.Struct("<I")
 _CALL_TAG, _JSON_TAG = b"C", b"J"
 
 
-class JournalWriter:
-    """Collects entries and appends them as frames. Never raises on a full disk: see `failure`."""
+Write = Callable[[memoryview], int]
+"""Takes some bytes at the end of the journal, and says how many. Raises OSError."""
+Elsewhere = Callable[["JournalWriter", OSError], Optional[Write]]
+"""Where a journal goes on that cannot grow any more for that reason; behind its `written` bytes."""
 
-    def __init__(self, fd: int, limit: int = DEFAULT_LIMIT) -> None:
+
+class JournalWriter:
+    """Collects entries and appends them as frames. Never raises on a full disk: it goes on `elsewhere`."""
+
+    def __init__(self, fd: int, limit: int = DEFAULT_LIMIT, elsewhere: Optional[Elsewhere] = None) -> None:
         self.failure: Optional[OSError] = None
+        """Why nothing is written any more."""
         self.limit = limit
-        self._fd = fd
+        self._write: Write = lambda data: os.write(fd, data)
+        self._elsewhere = elsewhere
         self._written = 0
+        self._whole = False
         self._dropped = 0
         self._entries: List[bytes] = []
         self._raw_write(MAGIC)
+
+    @property
+    def written(self) -> int:
+        """Bytes."""
+        return self._written
+
+    @property
+    def holds_anything(self) -> bool:
+        """Whether a whole frame is written."""
+        return self._whole
 
     @property
     def full(self) -> bool:
@@ -110,18 +130,24 @@ class JournalWriter:
     def _write_frame(self, entries: List[bytes]) -> None:
         payload = b"".join(entries)
         self._raw_write(_HEADER.pack(len(payload), zlib.crc32(payload)) + payload)
+        self._whole = True
 
     def _raw_write(self, data: bytes) -> None:
         if self.failure is not None:
             return
         view = memoryview(data)
-        try:
-            while view:
-                written = os.write(self._fd, view)
+        while view and self.failure is None:
+            try:
+                written = self._write(view)
+            except OSError as error:
+                write = self._elsewhere(self, error) if self._elsewhere is not None else None
+                if write is None:
+                    self.failure = error
+                else:
+                    self._write = write
+            else:
                 self._written += written
                 view = view[written:]
-        except OSError as error:
-            self.failure = error
 
 
 class Place(NamedTuple):
@@ -131,14 +157,11 @@ class Place(NamedTuple):
     frame_end: int
 
 
-def call_at(fd: int, entry: int) -> Call:
+def call_at(source: JournalBytes, entry: int) -> Call:
     """The call whose entry starts at this byte of a journal. Raises RecordError when there is none (any more)."""
-    try:
-        data = os.pread(fd, 1 + _CALL.size, entry)
-        if data[:1] == _CALL_TAG:
-            return _call_of(data, 1)
-    except (OSError, struct.error):
-        pass
+    data = source.read_at(1 + _CALL.size, entry)
+    if data[:1] == _CALL_TAG and len(data) == 1 + _CALL.size:
+        return _call_of(data, 1)
     raise RecordError("the journal has changed under our eyes, at byte %d" % entry)
 
 
@@ -159,7 +182,7 @@ class JournalReader:
     `available` raises RecordError on what is no journal and on damage; `all` only on what is no journal.
     """
 
-    def __init__(self, file: BinaryIO, name: str, start: Optional[Place] = None) -> None:
+    def __init__(self, file: Readable, name: str, start: Optional[Place] = None) -> None:
         self._file = file
         self._name = name
         self._buffer = b""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import Any, BinaryIO, FrozenSet, Iterator, NoReturn, Tuple
+from typing import Any, FrozenSet, Iterator, NoReturn, Tuple
 
 from wxtrace.errors import RecordError
+from wxtrace.record.journalbytes import Readable
 
 __all__ = ["MOST_VALUE", "decode", "members"]
 
@@ -24,7 +25,7 @@ _LONGEST_INTEGER = 25
 _space = re.compile(r"[ \t\n\r]*").match
 
 
-def members(file: BinaryIO, name: str, streamed: FrozenSet[str]) -> Iterator[Tuple[str, Any]]:
+def members(file: Readable, name: str, streamed: FrozenSet[str]) -> Iterator[Tuple[str, Any]]:
     """Every (key, value) of the object in `file`, in its order; of the keys in `streamed` an iterator over the array.
 
     What is left of that iterator is passed over. Raises RecordError, which tells where, on the first fault.
@@ -58,7 +59,7 @@ def members(file: BinaryIO, name: str, streamed: FrozenSet[str]) -> Iterator[Tup
 class _Window:
     """The part of the text that is in memory."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: Readable, name: str) -> None:
         self._file = file
         self._name = name
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Callable, Iterator, Optional, Type, Union
+from typing import Any, Callable, Iterator, Optional, Type, Union
 
 from wxtrace.errors import RecordError
+from wxtrace.model.facts import Lost, RunEnded
 from wxtrace.model.region import Region
 from wxtrace.model.story import Shown, Story
-from wxtrace.printable import printable
 from wxtrace.record.importing import Timeline
 from wxtrace.record.journal import JournalReader
-from wxtrace.record.store import open_journal
+from wxtrace.record.journalbytes import Cursor, JournalBytes
 
-__all__ = ["Record", "open_record"]
+__all__ = ["ENDS_EARLY", "Record", "begins_as_json", "facts_of", "open_record"]
+
+ENDS_EARLY = "the journal ends before the run did"
+"""Said of one that nobody writes to any more, where it does: its tracer was killed, or found no room."""
 
 
 class Record:
@@ -21,19 +24,15 @@ class Record:
 
     def __init__(self, path: str, on_origin: Optional[Callable[[Region, str], None]] = None) -> None:
         self._on_origin = on_origin
-        self._file = open_journal(path)
-        self._reader: Optional[JournalReader] = None
+        self._bytes = JournalBytes(path)
         self.told: Union[Story, Timeline]
         try:
-            name = printable(path)
-            if _begins_as_json(self._file.read(64)):
-                self.told = Timeline(self._file, name)
+            if begins_as_json(self._bytes):
+                self.told = Timeline(self._bytes.cursor(), self._bytes.name)
             else:
-                self._file.seek(0)
                 self.told = Story(on_origin=on_origin)
-                self._reader = JournalReader(self._file, name)
         except RecordError:
-            self._file.close()
+            self._bytes.close()
             raise
 
     def __enter__(self) -> Record:
@@ -42,12 +41,12 @@ class Record:
     def __exit__(
         self, kind: Optional[Type[BaseException]], value: Optional[BaseException], where: Optional[TracebackType]
     ) -> None:
-        self._file.close()
+        self._bytes.close()
 
     @property
     def is_timeline(self) -> bool:
         """Whether it is a timeline; else a journal."""
-        return self._reader is None
+        return isinstance(self.told, Timeline)
 
     def shown(self) -> Iterator[Shown]:
         """Everything the record tells, once. Raises RecordError on the first fault of what is no journal of ours."""
@@ -59,8 +58,7 @@ class Record:
                         self._on_origin(region, word)
             yield from told.shown()
             return
-        assert self._reader is not None
-        for fact in self._reader.all():
+        for fact in facts_of(self._bytes.cursor()):
             yield from told.feed(fact)
         yield from told.finish()
         if told.run is None:
@@ -75,5 +73,16 @@ def open_record(path: str, on_origin: Optional[Callable[[Region, str], None]] = 
     return Record(path, on_origin)
 
 
-def _begins_as_json(data: bytes) -> bool:
-    return data.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"{")
+def begins_as_json(record: JournalBytes) -> bool:
+    """Whether it is a timeline, if it is anything of ours. Raises RecordError when it cannot be read."""
+    return record.read_at(64, 0).lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"{")
+
+
+def facts_of(journal: Cursor) -> Iterator[Any]:
+    """Every fact of a journal, and a `Lost` where it has no end, unless its run still goes on. Raises RecordError."""
+    ended = False
+    for fact in JournalReader(journal, journal.name).all():
+        ended = ended or isinstance(fact, (RunEnded, Lost))
+        yield fact
+    if not ended and not journal.source.still_written:
+        yield Lost(ENDS_EARLY)

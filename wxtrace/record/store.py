@@ -1,5 +1,7 @@
 """Where journals are kept: a private folder of the user's own, newest few, nobody else's links followed.
 
+That is the state folder, or one in TMPDIR where the state folder cannot be written.
+
 Under sudo that is the user who called it, who will want to read them without. A process that has become that user
 makes the journal, so that nothing the user put in its way is followed with root's rights.
 """
@@ -13,73 +15,108 @@ import pwd
 import socket
 import stat
 import time
-from typing import BinaryIO, List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from wxtrace.errors import RecordError
+from wxtrace.record.journalbytes import JournalBytes
 
-__all__ = ["NewJournal", "create", "journals", "last_journal", "make_room", "open_journal", "state_folder"]
+__all__ = ["NewJournal", "create", "create_copy", "discard", "journals", "last_journal", "make_room"]
 
 KEPT, KEPT_BYTES = 10, 2 << 30
 """Journals of finished runs, and what they may take together; older ones are removed when a new run starts."""
 
-NOTHING_KEPT = "no run is kept in your state folder; wxtrace -- PROGRAM keeps one where it may write there"
+NOTHING_KEPT = "no run of yours is kept; wxtrace -- PROGRAM keeps one in your state folder, or in TMPDIR"
 
 _SUFFIX = ".journal"
+_ROOM = 1 << 20
+"""Bytes that a folder must have left to take over a journal."""
 
 
 class NewJournal(NamedTuple):
-    """A fresh journal. `kept` is False where no state folder could be used: it goes with the run."""
+    """A fresh journal; without a file (`fd` is -1) where no folder can be written."""
 
     fd: int
-    path: str
-    kept: bool
-
-
-def state_folder() -> Optional[str]:
-    """`$XDG_STATE_HOME/wxtrace`, or under the home folder; None when there is none of our own."""
-    return _place().folder
+    path: Optional[str]
+    spare: bool
+    """Whether the state folder could not take it."""
 
 
 def create() -> NewJournal:
-    """A journal of mode 0600, locked while its run lasts. Never fails: in the end it is a file without a name."""
-    place = _place()
-    if place.folder is not None:
-        name = time.strftime("%Y%m%d-%H%M%S") + "-%d" % os.getpid() + _SUFFIX
-        path = os.path.join(place.folder, name)
+    """A journal of mode 0600, locked while its run lasts. Never fails: in the end there is no file."""
+    name = time.strftime("%Y%m%d-%H%M%S") + "-%d" % os.getpid() + _SUFFIX
+    for folder, owner in _places():
         try:
-            make = _create if place.owner is None else functools.partial(_create_as, place.owner)
-            return NewJournal(make(place.folder, path), path, True)
+            make = _create if owner is None else functools.partial(_create_as, owner)
+            return NewJournal(make(folder, name), os.path.join(folder, name), folder == _spare_folder())
         except OSError:
             pass
-    import tempfile
+    return NewJournal(-1, None, True)
 
-    fd, path = tempfile.mkstemp(suffix=_SUFFIX, prefix="wxtrace-")
-    return NewJournal(fd, path, False)
+
+def create_copy(journal: NewJournal, size: int) -> Optional[NewJournal]:
+    """The first `size` bytes of a journal in TMPDIR, in its stead; None where there is no room for it.
+
+    Forks nothing: a tracer goes on with it.
+    """
+    assert journal.path is not None
+    folder, name = _spare_folder(), os.path.basename(journal.path)
+    path = os.path.join(folder, name)
+    if path == journal.path:
+        return None
+    try:
+        fd = _create(folder, name)
+    except OSError:
+        return None
+    try:
+        copied = 0
+        while copied < size:
+            part = os.sendfile(fd, journal.fd, copied, size - copied)
+            if not part:
+                raise OSError("the journal was cut by somebody else")
+            copied += part
+        # A folder that takes what there is, and no more, is no way out.
+        os.posix_fallocate(fd, size, _ROOM)
+        os.ftruncate(fd, size)
+    except OSError:
+        _remove(path, fd)
+        os.close(fd)
+        return None
+    _remove(journal.path, journal.fd)
+    return NewJournal(fd, path, True)
+
+
+def discard(record: JournalBytes) -> None:
+    """Remove the file of a run that it tells nothing of. Whoever has it open can go on reading it."""
+    if record.path is not None:
+        try:
+            os.unlink(record.path)
+        except OSError:
+            pass
+        record.path = None
 
 
 def make_room() -> None:
     """Remove the oldest journals. Not part of `create`, as unlinking large files takes time and the program waits."""
-    place = _place()
-    if place.folder is not None and place.owner is None:
-        try:
-            _prune(place.folder)
-        except OSError:
-            pass
+    for folder, owner in _places():
+        if owner is None:
+            try:
+                if _private(os.lstat(folder), os.geteuid()):
+                    _prune(folder)
+            except OSError:
+                pass
 
 
 def journals() -> List[str]:
     """Paths of the kept journals, newest first."""
-    folder, owner = _place()
-    if folder is None:
-        return []
-    try:
-        private = _private(folder, os.geteuid() if owner is None else owner.pw_uid)
-        with os.scandir(folder) as found:
-            regular = [entry.name for entry in found if entry.is_file(follow_symlinks=False)] if private else []
-    except OSError:
-        return []
-    names = [name for name in regular if name.endswith(_SUFFIX)]
-    return [os.path.join(folder, name) for name in sorted(names, key=_age_key, reverse=True)]
+    found: List[str] = []
+    for folder, owner in _places():
+        try:
+            if _private(os.lstat(folder), os.geteuid() if owner is None else owner.pw_uid):
+                with os.scandir(folder) as entries:
+                    found += [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
+        except OSError:
+            pass
+    return sorted((path for path in found if path.endswith(_SUFFIX)), key=_age_key, reverse=True)
 
 
 def last_journal() -> str:
@@ -90,20 +127,8 @@ def last_journal() -> str:
     return kept[0]
 
 
-def open_journal(path: str) -> BinaryIO:
-    """Open a record for reading. Raises RecordError unless it is a regular file that can be read."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError as error:
-        raise RecordError("cannot read %s: %s" % (path, error.strerror)) from None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise RecordError("%s is no regular file" % path)
-    return os.fdopen(fd, "rb", buffering=0)
-
-
-def _age_key(name: str) -> tuple[str, int]:
-    stem = name[: -len(_SUFFIX)]
+def _age_key(path: str) -> tuple[str, int]:
+    stem = os.path.basename(path)[: -len(_SUFFIX)]
     day, _, rest = stem.partition("-")
     clock, _, pid = rest.partition("-")
     return day + clock, int(pid) if pid.isdigit() else 0
@@ -112,11 +137,18 @@ def _age_key(name: str) -> tuple[str, int]:
 class _Place(NamedTuple):
     """Where journals are kept, and whose they are: None for our own."""
 
-    folder: Optional[str]
+    folder: str
     owner: Optional[pwd.struct_passwd]
 
 
-def _place() -> _Place:
+def _places() -> List[_Place]:
+    """The state folder, and where a journal goes that it cannot take."""
+    state = _state_place()
+    spare = _Place(_spare_folder(), None)
+    return [state, spare] if state is not None else [spare]
+
+
+def _state_place() -> Optional[_Place]:
     caller = _caller_of_sudo()
     base = os.environ.get("XDG_STATE_HOME", "")
     if os.path.isabs(base):
@@ -128,8 +160,14 @@ def _place() -> _Place:
         try:
             home = pwd.getpwuid(os.geteuid()).pw_dir
         except KeyError:
-            return _Place(None, None)
+            return None
     return _Place(os.path.join(home, ".local", "state", "wxtrace"), caller)
+
+
+def _spare_folder() -> str:
+    """The folder for temporary files is everybody's, so ours there has a name of its own."""
+    base = os.environ.get("TMPDIR", "")
+    return os.path.join(base if os.path.isabs(base) else "/tmp", "wxtrace-%d" % os.geteuid())
 
 
 def _caller_of_sudo() -> Optional[pwd.struct_passwd]:
@@ -143,18 +181,38 @@ def _caller_of_sudo() -> Optional[pwd.struct_passwd]:
         return None
 
 
-def _create(folder: str, path: str) -> int:
+def _create(folder: str, name: str) -> int:
     """The descriptor of the new file, in a folder that is made when it is not there. Raises OSError."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    if not _private(folder, os.geteuid()):
-        raise PermissionError(folder)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
-    fd = os.open(path, flags, 0o600)
+    inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not _private(os.fstat(inside), os.geteuid()):
+            raise PermissionError(folder)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, 0o600, dir_fd=inside)
+    finally:
+        os.close(inside)
     fcntl.flock(fd, fcntl.LOCK_EX)
     return fd
 
 
-def _create_as(owner: pwd.struct_passwd, folder: str, path: str) -> int:
+def _remove(path: str, fd: int) -> None:
+    """Unlink this very file, where its name still leads to it."""
+    folder, name = os.path.split(path)
+    try:
+        inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if os.path.samestat(os.stat(name, dir_fd=inside, follow_symlinks=False), os.fstat(fd)):
+            os.unlink(name, dir_fd=inside)
+    except OSError:
+        pass
+    finally:
+        os.close(inside)
+
+
+def _create_as(owner: pwd.struct_passwd, folder: str, name: str) -> int:
     """As `_create`, by a process that has become that user for good. Raises OSError."""
     ours, theirs = socket.socketpair()
     pid = os.fork()
@@ -163,16 +221,18 @@ def _create_as(owner: pwd.struct_passwd, folder: str, path: str) -> int:
             os.setgroups([])
             os.setgid(owner.pw_gid)
             os.setuid(owner.pw_uid)
-            socket.send_fds(theirs, [b"x"], [_create(folder, path)])
+            socket.send_fds(theirs, [b"x"], [_create(folder, name)])
             _prune(folder)
         finally:
             os._exit(0)
     theirs.close()
     with ours:
-        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1, socket.MSG_CMSG_CLOEXEC)
+        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
     os.waitpid(pid, 0)
     if not descriptors:
         raise PermissionError(folder)
+    # recv_fds takes flags and forgets them.
+    os.set_inheritable(descriptors[0], False)
     return descriptors[0]
 
 
@@ -183,9 +243,8 @@ def _belongs(path: str, uid: int) -> bool:
         return False
 
 
-def _private(folder: str, uid: int) -> bool:
+def _private(found: os.stat_result, uid: int) -> bool:
     """A folder of that user's own that nobody else may write to."""
-    found = os.lstat(folder)
     return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not found.st_mode & 0o022
 
 

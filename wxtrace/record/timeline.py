@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections import Counter
 from importlib import resources
 from typing import Any, Callable, Dict, Iterable, List, Optional, TextIO, Tuple
 
-from wxtrace.errors import RecordError
+from wxtrace.errors import OutputError, RecordError
 from wxtrace.model import facts
 from wxtrace.model.abi import ABI_NAMES
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
@@ -21,6 +20,7 @@ from wxtrace.model.event import REFUSED, Amendment, CallStack, Event, Touched
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
+from wxtrace.record.spool import open_spool
 
 __all__ = ["SCHEMA_ID", "schema_text", "write_timeline"]
 
@@ -37,7 +37,7 @@ def schema_text() -> str:
 
 def write_timeline(entries: Iterable[Any], out: TextIO, progress: Optional[Callable[[int], None]] = None) -> Story:
     """Tell the story of `entries` to `out` as one JSON object. `progress` hears how many events were written."""
-    with tempfile.TemporaryFile("w+", encoding="ascii") as spool:
+    with open_spool("w+") as spool:
         return _Writer(spool, progress).write(entries, out)
 
 
@@ -58,11 +58,15 @@ class _Writer:
 
     def write(self, entries: Iterable[Any], out: TextIO) -> Story:
         story = self._story
-        for entry in entries:
-            for shown in story.feed(entry):
+        try:
+            for entry in entries:
+                for shown in story.feed(entry):
+                    self._show(shown)
+            for shown in story.finish():
                 self._show(shown)
-        for shown in story.finish():
-            self._show(shown)
+            self._spool.flush()
+        except OSError as error:
+            raise OutputError("no room for a temporary file (%s): set TMPDIR" % error.strerror) from None
         out.write(_members(self._head())[:-1])
         out.write(',\n"events":[')
         self._copy_events(out)

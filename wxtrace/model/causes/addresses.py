@@ -16,6 +16,7 @@ __all__ = [
     "cannot_stay",
     "no_gap",
     "no_room",
+    "not_together",
     "occupied",
     "unmapped",
     "vsyscall",
@@ -24,6 +25,7 @@ __all__ = [
 _CAP_SYS_RAWIO = 17
 _RANGE_CALLS = frozenset({"mprotect", "pkey_mprotect", "madvise", "mseal", "mremap", "remap_file_pages"})
 _ERRNOS = {"mremap": "EFAULT", "remap_file_pages": "EINVAL"}
+_WATCHED = ("um", "uw", "ui")
 _ARGUMENTS = "the arguments of the call"
 
 
@@ -40,6 +42,11 @@ def unmapped(refusal: Refusal) -> Optional[Finding]:
         return None
     covered = refusal.start
     end = max(refusal.end, covered + 1)
+    if refusal.moves_several:
+        if refusal.moved:
+            return None
+        # Holes behind the first mapping are moved with the rest.
+        end = covered + 1
     for part in refusal.parts():
         if part.vma.line.start > covered:
             break
@@ -77,6 +84,18 @@ def across_mappings(refusal: Refusal) -> Optional[Finding]:
     # From 6.17 several mappings move at once where nothing is resized (mm/mremap.c:remap_move).
     moved = request.new_length == request.length and refusal.kernel < (6, 17)
     return found(refusal, "argument.length", fact, case="several" if moved else "across")
+
+
+def not_together(refusal: Refusal) -> Optional[Finding]:
+    """mremap of several mappings, one of which userfaultfd watches (mm/mremap.c:vma_multi_allowed)."""
+    parts = refusal.parts()
+    if refusal.errno != "EFAULT" or not refusal.moves_several or not parts:
+        return None
+    line = parts[0].vma.line
+    if not any(parts[0].vma.has(flag) for flag in _WATCHED) or not (refusal.moved or line.end < refusal.end):
+        return None
+    fact = seen("userfaultfd watches %s (`um`, `uw` or `ui`)" % _place(line), "VmFlags in /proc/PID/smaps")
+    return found(refusal, "address.special-mapping", fact, case="together", place="%#x-%#x" % (line.start, line.end))
 
 
 def vsyscall(refusal: Refusal) -> Optional[Finding]:

@@ -81,14 +81,18 @@ def refuses(
 ) -> Answer:
     """The kernel refuses with `errno`, which may be left out where the entry names one for this call.
 
-    Unknown instead where the rule is not `certain`, or evidence that the entry needs is missing.
+    Unknown instead where the rule is not `certain`, evidence that the entry needs is missing, or not all was read anew.
     """
     # Most programs are refused nothing, and never need this.
     from wxtrace.model.causes.needs import unmet
 
     errnos = _errnos(ctx, cause, errno)
     missing = unmet(cause.needs, ctx, errnos)
-    verdict = Verdict.REFUSES if certain and not missing and at_most is Confidence.PROVED else Verdict.UNKNOWN
+    verdict = (
+        Verdict.REFUSES
+        if certain and not missing and not ctx.probe.short and at_most is Confidence.PROVED
+        else Verdict.UNKNOWN
+    )
     if verdict is Verdict.UNKNOWN and at_most is Confidence.PROVED:
         at_most = Confidence.CONSISTENT
     signal = (

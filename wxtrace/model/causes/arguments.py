@@ -105,7 +105,7 @@ def mprotect_arguments(refusal: Refusal) -> Optional[Finding]:
     if prot & ~_KNOWN_PROT:
         return found(refusal, "argument.prot", seen("prot is %#x" % prot, _ARGUMENTS))
     first = next(iter(refusal.parts()), None)
-    if prot & (f.GROWSDOWN | f.GROWSUP) and (first is None or not first.vma.has("gd")):
+    if prot & (f.GROWSDOWN | f.GROWSUP) and refusal.looked_at and (first is None or not first.vma.has("gd")):
         fact = seen("the mapping at %#x does not grow down" % refusal.old.addr, _ARGUMENTS)
         return found(refusal, "argument.growsdown", fact)
     return None

@@ -75,7 +75,8 @@ def found(
     related: Tuple[int, ...] = (),
     **words: object,
 ) -> Finding:
-    """What the table says about `cause` here. Proved only where the rule is `certain` and all its needs are met.
+    """What the table says about `cause` here. Proved only where the rule is `certain` and all its needs are met, and
+    never where some of the evidence is older than the call.
 
     `words` fill the templates of the entry; errno, call and kernel are always there.
     """
@@ -85,7 +86,7 @@ def found(
 
     came = (Errno[refusal.errno],) if refusal.errno in Errno.__members__ else ()
     missing = unmet(CAUSES[cause].needs, refusal, came)
-    if at_most == PROVED and (missing or not certain):
+    if at_most == PROVED and (missing or not certain or refusal.probe.short):
         at_most = CONSISTENT
     if Need.NO_MODULE in missing:
         evidence = (*evidence, not_excluded(refusal))

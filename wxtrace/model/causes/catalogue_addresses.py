@@ -109,6 +109,10 @@ ADDRESSES = (
                 "{path} belongs to the kernel or a driver and cannot grow",
                 (developer("Map a larger area instead of growing this one."),),
             ),
+            "together": Case(
+                "userfaultfd watches the mapping at {place}, and such a mapping does not move together with others",
+                (developer("Move each mapping by a call of its own."),),
+            ),
             "cut": Case("the kernel's own mapping {path} cannot be changed in part, only as a whole"),
         },
     ),

@@ -24,7 +24,7 @@ from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.mprotect import Mprotect
 from wxtrace.model.syscalls.mremap import Mremap
 from wxtrace.model.syscalls.remap_file_pages import RemapFilePages
-from wxtrace.model.syscalls.request import CallRequest
+from wxtrace.model.syscalls.row import CallRequest
 from wxtrace.model.syscalls.shm import Shmat, Shmdt
 
 __all__ = ["CallContext", "Installed", "Intercepted", "Part"]
@@ -111,11 +111,45 @@ class CallContext(Frozen):
         """The VMAs of the range in address order, each with its protection before the call."""
         return self._parts(self.start, self.end)
 
+    def reached(self) -> List[Part]:
+        """The VMAs that can have refused the call: mprotect and a move of several mappings do one after the other.
+
+        What was changed had been let pass, with all that lies before it; the first that should have changed and did
+        not was the last one looked at (mm/mprotect.c:do_mprotect_pkey, mm/mremap.c:remap_move).
+        """
+        parts = self.parts()
+        if self.moves_several:
+            return parts[:1]
+        passed, request = self.passed, self.request
+        if not isinstance(request, Mprotect):
+            return parts
+        own = [part for part in self.touched if part.before is not None and part.after is not None]
+        wanted = {f.prot_letters(self.wants), f.prot_letters(request.prot & 7)}
+        kept = [part.start for part in own if part.start >= passed and (part.before or "")[:3] not in wanted]
+        last = min(kept, default=self.end)
+        return [part for part in parts if part.vma.line.end > passed and part.vma.line.start <= last]
+
     @property
-    def unchanged_from(self) -> int:
-        """Behind the last part of the range that the call did change: what was changed was not refused."""
-        changed = [part.end for part in self.touched if part.region is not None and part.before != part.after]
-        return max(changed, default=self.start)
+    def passed(self) -> int:
+        """Where the part of the range ends that an mprotect has changed: what was changed was not refused."""
+        if not isinstance(self.request, Mprotect):
+            return self.start
+        own = [part for part in self.touched if part.before is not None and part.after is not None]
+        return max((part.end for part in own if part.before != part.after), default=self.start)
+
+    @property
+    def moves_several(self) -> bool:
+        """Whether this mremap moves mapping by mapping, with the holes between them (Linux 6.17)."""
+        request = self.request
+        if not isinstance(request, Mremap) or not request.flags & f.MREMAP_FIXED:
+            return False
+        return request.old_size == request.new_size and self.kernel >= (6, 17)
+
+    @property
+    def moved(self) -> bool:
+        """Whether this mremap has moved some of its mappings before it failed."""
+        inside = [part for part in self.touched if self.start <= part.start < self.end]
+        return self.moves_several and any(part.before is not None and part.after is None for part in inside)
 
     def replaced(self) -> List[Part]:
         """The VMAs that would go beside the range: under mremap's target, under shmat, what brk would give back."""
@@ -148,6 +182,11 @@ class CallContext(Frozen):
                     break
             found.append(Part(vma, before))
         return found
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether it is known what lies in the range, and what each of these mappings may become."""
+        return not self.probe.short or (self.probe.vmas_complete and all(part.vma.flags for part in self.parts()))
 
     @property
     def kernel_decided(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, cast
 
+from wxtrace.frozen import replace
 from wxtrace.model.causes import (
     addresses,
     advice,
@@ -39,12 +40,18 @@ from wxtrace.model.causes.entry import Need
 from wxtrace.model.causes.order import EachVma, evaluate
 from wxtrace.model.causes.seccomp.answered import filter_answers
 from wxtrace.model.enumerations import Errno
-from wxtrace.model.event import Diagnosis, Partial
+from wxtrace.model.event import Diagnosis, Evidence, Partial
 
 __all__ = ["diagnose", "diagnose_intercepted"]
 
 _BEFORE: Tuple[Any, ...] = (filter_answers,)
 _ANY_TIME: Tuple[Any, ...] = (unknown.interrupted,)
+_IN_SHORT = seen(
+    "such calls fail all the time, and not all was read anew at this one", "the time there is for looking at failures"
+)
+
+_FROM_BEFORE = frozenset({"/proc/PID/maps", "/proc/cpuinfo", "/sys/fs/selinux/access", "bpf(BPF_PROG_GET_NEXT_ID)"})
+
 
 _FILE: Tuple[Any, ...] = (
     descriptors.no_dax,
@@ -110,6 +117,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         addresses.unmapped,
         protections.sealed,
         protections.whole_only,
+        addresses.not_together,
         addresses.across_mappings,
         limits.memlock,
         limits.address_space,
@@ -193,9 +201,13 @@ _MPROTECT: Tuple[Any, ...] = (
 
 def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, tuple[int, ...]]:
     """The diagnosis of a call that failed, and the events it refers to."""
-    finding = _first(refusal) or modules.module_refused(refusal)
+    finding = _first(refusal)
+    if finding is None and refusal.looked_at:
+        finding = modules.module_refused(refusal)
     if finding is None:
         finding = _told(refusal, unknown.unexplained(refusal))
+    if refusal.probe.short:
+        finding = replace(finding, evidence=(*map(_as_read, finding.evidence), _IN_SHORT))
     return _diagnosis(finding, partial), finding.related
 
 
@@ -203,6 +215,15 @@ def diagnose_intercepted(ctx: CallContext) -> tuple[Diagnosis, tuple[int, ...]]:
     """The same of a call that a filter is known to have answered, or to have ended by a signal."""
     finding = _told(ctx, filter_answers(ctx))
     return _diagnosis(finding, None), finding.related
+
+
+def _as_read(evidence: Evidence) -> Evidence:
+    """Evidence of a call that was not looked at closely, with where it is from (`wxtrace.model.known`)."""
+    if "smaps" in evidence.source:
+        return evidence._replace(source="the calls, and /proc/PID/smaps at an earlier failure")
+    if evidence.source in _FROM_BEFORE:
+        return evidence._replace(source=evidence.source + ", at an earlier failure")
+    return evidence
 
 
 def _diagnosis(finding: Finding, partial: Optional[Partial]) -> Diagnosis:
@@ -278,7 +299,10 @@ def _first(refusal: Refusal) -> Optional[Finding]:
                 if finding is not None:
                     return finding
         elif isinstance(check, _EachVmaBackwards):
-            for part in refusal.parts():
+            for part in refusal.reached():
+                if refusal.probe.short and not part.vma.flags:
+                    # What it may become is asked first: without an answer nothing behind it is sure to be reached.
+                    break
                 for rule in check.rules:
                     if isinstance(rule, forwards.VmaRule):
                         finding = reading.take(rule(refusal, part))

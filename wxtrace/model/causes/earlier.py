@@ -19,6 +19,8 @@ def with_earlier(diagnosis: Diagnosis, ctx: CallContext, pieces: Iterable[Piece]
     """The same diagnosis, with the word that this memory was executable once. `pieces` are the map of the range."""
     if not isinstance(ctx.request, Mprotect) or not ctx.wants & f.PROT_EXEC:
         return diagnosis
+    refused = [(part.vma.line.start, part.vma.line.end) for part in ctx.reached()]
+    pieces = [p for p in pieces if any(start < p.end and p.start < end for start, end in refused)]
     lost = next((p for p in pieces if p.earlier & f.PROT_EXEC and not p.prot & f.PROT_EXEC), None)
     if lost is None:
         return diagnosis

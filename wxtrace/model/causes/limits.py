@@ -41,7 +41,7 @@ def _to_become_writable(refusal: Refusal) -> int:
         line = part.vma.line
         if line.perms[1] != "w" and line.perms[3] == "p":
             return min(line.end, refusal.end) - max(line.start, refusal.start)
-    return 0 if refusal.probe.vmas else refusal.old.length
+    return refusal.old.length if refusal.probe.vmas_complete and not refusal.probe.vmas else 0
 
 
 def _short(refusal: Refusal) -> bool:

@@ -11,7 +11,7 @@ from typing import Dict, FrozenSet, List, Mapping, Optional
 from wxtrace.model import flags as f
 from wxtrace.model.facts import Host, Probe
 from wxtrace.model.syscalls.mmap import Mmap
-from wxtrace.model.syscalls.request import CallRequest
+from wxtrace.model.syscalls.row import CallRequest
 from wxtrace.model.syscalls.shm import Shmat
 
 __all__ = ["WITHOUT_HOOKS", "answers", "bpf_on_memory", "excluded_by", "has_file", "suspects"]

@@ -93,7 +93,7 @@ def _never_gains(name: str, refusal: Refusal) -> bool:
     """IPE and IMA look at mprotect only where something becomes executable that was not."""
     if name not in ("ipe", "ima") or refusal.request.name not in ("mprotect", "pkey_mprotect"):
         return False
-    parts = refusal.parts()
+    parts = refusal.reached()
     return bool(parts) and all(part.before & f.PROT_EXEC for part in parts)
 
 
@@ -133,7 +133,7 @@ def _several(refusal: Refusal, suspects: List[_Suspect]) -> Finding:
 def _path(refusal: Refusal) -> Optional[str]:
     if refusal.request.name == "mmap":
         return refusal.probe.descriptor.link if refusal.probe.descriptor is not None else None
-    return next((part.vma.line.path for part in refusal.parts() if part.vma.line.inode), None)
+    return next((part.vma.line.path for part in refusal.reached() if part.vma.line.inode), None)
 
 
 def _apparmor(refusal: Refusal, lines: Tuple[Evidence, ...], sure: bool) -> Finding:

@@ -55,19 +55,16 @@ def refused_by(ctx: CallContext, order: Order) -> Tuple[Optional[Step], List[Ste
 
 
 def _each_vma(ctx: CallContext, check: EachVma) -> Iterator[Step]:
-    covered = ctx.unchanged_from
-    end = max(ctx.end, ctx.start + 1)
-    for part in ctx.parts():
+    parts = ctx.reached()
+    covered, end = ctx.passed, max(ctx.end, ctx.start + 1)
+    for part in parts:
         line = part.vma.line
-        if line.end <= covered:
-            continue
         if check.hole is not None and line.start > covered:
             yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
         for rule in check.rules:
-            answer = rule(ctx, part)
-            yield Step(rule, part, _kept(rule, answer, ctx))
+            yield Step(rule, part, _kept(rule, rule(ctx, part), ctx))
         covered = line.end
-    if check.hole is not None and covered < end:
+    if check.hole is not None and covered < end and parts == ctx.parts()[-len(parts) :]:
         yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
 
 

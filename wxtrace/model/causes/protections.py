@@ -116,17 +116,18 @@ def _mdwe_evidence(refusal: Refusal) -> Tuple[Evidence, ...]:
     return tuple(lines)
 
 
-def _mdwe_finding(refusal: Refusal, what: str, *more: Evidence) -> Finding:
+def _mdwe_finding(refusal: Refusal, what: str, start: int, *more: Evidence) -> Finding:
     related = (refusal.mdwe_by,) if refusal.mdwe_by is not None else ()
     evidence = (*_mdwe_evidence(refusal), *more)
     place = placement(refusal) if refusal.mdwe_by is None else None
     words: Dict[str, Any] = dict(service_words(place))
-    return found(refusal, "mdwe", *evidence, case=_memory_case(refusal), related=related, what=what, **words)
+    return found(refusal, "mdwe", *evidence, case=_memory_case(refusal, start), related=related, what=what, **words)
 
 
-def _memory_case(refusal: Refusal) -> str:
-    """What the author can do depends on the memory that was to become executable."""
-    provenance = refusal.touched[0].provenance if refusal.touched else None
+def _memory_case(refusal: Refusal, start: int) -> str:
+    """What the author can do depends on the memory that was to become executable, here from `start` on."""
+    refused = next((part for part in refusal.touched if part.end > start), None)
+    provenance = refused.provenance if refused is not None else None
     if provenance == "stack":
         return "stack"
     if provenance in ("file", "file-cow") and refusal.wants & f.PROT_WRITE and refusal.request.name == "mprotect":
@@ -138,7 +139,7 @@ def mdwe_at_mmap(refusal: Refusal) -> Optional[Finding]:
     """mmap and shmat: W and X together (mm/vma.c:mmap_region). Security modules were asked before."""
     if refusal.errno != "EACCES" or not refusal.effective_mdwe or not mdwe_refuses(refusal.wants, refusal.wants):
         return None
-    return _mdwe_finding(refusal, "this mapping would be writable and executable at once")
+    return _mdwe_finding(refusal, "this mapping would be writable and executable at once", 0)
 
 
 def mdwe_at_mprotect(refusal: Refusal, part: Part) -> Optional[Finding]:
@@ -149,11 +150,16 @@ def mdwe_at_mprotect(refusal: Refusal, part: Part) -> Optional[Finding]:
         what = "this memory would be writable and executable at once"
     else:
         what = "this memory was not executable before"
+    line = part.vma.line
+    # Only the part that the call names: the mapping around it may be far larger.
+    asked = part._replace(
+        vma=part.vma._replace(line=line._replace(start=max(line.start, refusal.start), end=min(line.end, refusal.end)))
+    )
     change = seen(
-        "%s would go from %s to %s" % (_place(part), f.prot_letters(part.before), f.prot_letters(refusal.wants)),
+        "%s would go from %s to %s" % (_place(asked), f.prot_letters(part.before), f.prot_letters(refusal.wants)),
         "the map before the call",
     )
-    return _mdwe_finding(refusal, what, change)
+    return _mdwe_finding(refusal, what, part.vma.line.start, change)
 
 
 def sealed(refusal: Refusal) -> Optional[Finding]:
@@ -162,6 +168,9 @@ def sealed(refusal: Refusal) -> Optional[Finding]:
     if name not in _SEALED_CALLS or refusal.errno != ("" if name in _WITHOUT_ERRNO else "EPERM"):
         return None
     inside, beside = refusal.parts(), refusal.replaced()
+    if refusal.kernel >= (6, 12):
+        # Before, seals in all of the range were looked for before anything was changed.
+        inside = refusal.reached()
     if name == "madvise":
         if refusal.old.flags not in _DISCARDING:
             return None
@@ -207,7 +216,7 @@ def whole_only(refusal: Refusal) -> Optional[Finding]:
     request = refusal.old
     if refusal.errno != "EINVAL":
         return None
-    parts = refusal.parts()
+    parts = refusal.reached()
     if request.name == "mremap" and parts and parts[0].vma.has("ht") and request.new_length > request.length:
         fact = seen("%s consists of huge pages (`ht`)" % _place(parts[0]), _SMAPS)
         return found(refusal, "hugetlb", fact, case="grow")

@@ -33,6 +33,8 @@ def shmat_arguments(refusal: Refusal) -> Optional[Finding]:
         place = "%#x-%#x %s" % (line.start, line.end, line.path or "(anonymous)")
         taken = seen("%s is mapped" % place, "/proc/PID/smaps")
         return found(refusal, "address.occupied", taken, case="segment", other=place)
+    if request.addr and not probe.vmas_complete:
+        return None
     evidence = [seen("shmid %d, address %#x" % (request.fd, request.addr), _ARGUMENTS)]
     gone = request.fd < 0 or (probe.segment is None and probe.same_namespaces)
     if gone:
@@ -79,7 +81,8 @@ def remap_arguments(refusal: Refusal) -> Optional[Finding]:
     if request.addr // page * page + size >= 1 << 64 or size == 0:
         fact = seen("the length is %#x" % request.length, _ARGUMENTS)
         return found(refusal, "argument.length", fact, case="wraps" if size else "")
-    part = next(iter(refusal.parts()), None)
+    # The mapping at the start decides (mm/mmap.c:SYSCALL_DEFINE5(remap_file_pages)); without one, none of its flags.
+    part = next(iter(refusal.standing_at(request.addr // page * page)), None)
     if part is not None and part.vma.flags and not part.vma.has("sh"):
         line = part.vma.line
         private = "%#x-%#x is not shared and writable (no `sh`)" % (line.start, line.end)

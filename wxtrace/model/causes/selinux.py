@@ -102,7 +102,7 @@ def _nothing_else(refusal: Refusal) -> bool:
         return False
     if refusal.request.name not in ("mprotect", "pkey_mprotect") or refusal.effective_mdwe is not None:
         return True
-    gains = any(mdwe_refuses(part.before, refusal.wants) for part in refusal.parts())
+    gains = any(mdwe_refuses(part.before, refusal.wants) for part in refusal.reached())
     return not gains or refusal.kernel < (6, 3)
 
 

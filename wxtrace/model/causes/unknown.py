@@ -24,7 +24,11 @@ _UNKNOWN = Cause(
         "interrupted": Case(
             "a fatal signal came while the call waited for the memory map, and nothing was done",
             (developer("Nothing to mend: the process was dying."),),
-        )
+        ),
+        "in-short": Case(
+            "{errno}, and why is not known: such calls fail all the time, and this one was not looked at closely",
+            (developer("Let the program fail less often: the first failures of each kind are looked at closely."),),
+        ),
     },
 )
 UNKNOWN = (_UNKNOWN,)
@@ -40,6 +44,8 @@ def interrupted(ctx: CallContext) -> Answer:
 
 def unexplained(ctx: CallContext) -> Answer:
     """The last word on a failure that no rule explains. No rule of an order: it fits everything."""
+    if not ctx.looked_at:
+        return may_refuse(ctx, _UNKNOWN, case="in-short", at_most=Confidence.POSSIBLE)
     evidence = []
     if ctx.kernel_decided:
         evidence.append(seen("no seccomp filter answered: the call reached the kernel's own code", "ptrace stops"))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["MemfdCreate", "MemfdSecret"]
+from wxtrace.model import flags as f
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls import spelling as s
+from wxtrace.model.syscalls.row import Evidence, Returns, Syscall, unsigned32
+
+__all__ = ["ROWS", "MemfdCreate", "MemfdSecret"]
 
 
 class MemfdCreate(NamedTuple):
@@ -42,3 +47,24 @@ class MemfdSecret(NamedTuple):
     @property
     def length(self) -> int:
         return 0
+
+
+ROWS = (
+    Syscall(
+        "memfd_create",
+        {Abi.X86_64: 319, Abi.I386: 356},
+        (("name", s.address), ("flags", s.bits32(f.MEMFD))),
+        lambda a: MemfdCreate(a[0], unsigned32(a[1])),
+        returns=Returns.DESCRIPTOR,
+        evidence=(Evidence.NAMESPACES, Evidence.OPEN_FILES),
+    ),
+    Syscall(
+        "memfd_secret",
+        {Abi.X86_64: 447, Abi.I386: 447},
+        (("flags", s.hexadecimal),),
+        lambda a: MemfdSecret(unsigned32(a[0])),
+        returns=Returns.DESCRIPTOR,
+        feature_test=True,
+        evidence=(Evidence.OPEN_FILES,),
+    ),
+)

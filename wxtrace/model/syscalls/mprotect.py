@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
-__all__ = ["Mprotect"]
+from wxtrace.frozen import replace
+from wxtrace.model import flags as f
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.event import Touched
+from wxtrace.model.region import same_but_history
+from wxtrace.model.space import AddressSpace
+from wxtrace.model.syscalls import spelling as s
+from wxtrace.model.syscalls.effect import EffectContext
+from wxtrace.model.syscalls.row import (
+    EVERYTHING,
+    Aim,
+    Evidence,
+    Range,
+    Syscall,
+    Words,
+    looks_at_own_range,
+    page_align_up,
+    signed32,
+)
+
+__all__ = ["ROWS", "Mprotect"]
+
+_GROWS = f.GROWSDOWN | f.GROWSUP
 
 
 class Mprotect(NamedTuple):
@@ -17,8 +39,95 @@ class Mprotect(NamedTuple):
 
     @property
     def name(self) -> str:
-        return "pkey_mprotect" if self.pkey is not None else "mprotect"
+        return "mprotect" if self.pkey is None else "pkey_mprotect"
 
     @property
     def start(self) -> int:
         return self.addr
+
+
+def _affects(args: Words, page: int) -> Optional[Range]:
+    """Two that change different pages come out the same in either order."""
+    end = page_align_up(args[0] + args[1], page)
+    return EVERYTHING if args[2] & _GROWS or end > 1 << 64 else (args[0], end)
+
+
+def _range(request: Mprotect, page: int) -> List[Range]:
+    return [(request.addr, request.addr + page_align_up(request.length, page))]
+
+
+def _changed(request: Mprotect, result: int, page: int) -> List[Range]:
+    return [] if request.prot & f.GROWSDOWN else _range(request, page)
+
+
+def _effect(space: AddressSpace, request: Mprotect, result: int, ctx: EffectContext) -> List[Touched]:
+    prot = request.prot & 7
+    start, end = request.addr, request.addr + page_align_up(request.length, ctx.page_size)
+    if start == end:
+        return []
+    if request.prot & f.GROWSDOWN:
+        start = _start_of_growing(space, start)
+    elif space.at(start) is None:
+        # It succeeded, so memory was there: a growing region had grown this far.
+        space.grow_down(start)
+    asked = f.prot_letters(prot)
+    touched = []
+    for old, new in space.protect(start, end, prot):
+        line = ctx.line_at(new.start)
+        if line is not None and line.perms[:3] != asked:
+            # READ_IMPLIES_EXEC: asked without X, given with it (mm/mprotect.c:do_mprotect_pkey).
+            new = new._replace(prot=f.prot_of_letters(line.perms))
+            space.replace(new)
+        region = old.region
+        touched.append(
+            Touched(region.id, old.start, old.end, old.perms, asked, new.perms, region.provenance, old.sealed_by)
+        )
+    return touched
+
+
+def _start_of_growing(space: AddressSpace, address: int) -> int:
+    """Where the mapping at or above `address` starts: PROT_GROWSDOWN means all of it."""
+    piece = space.at(address) or space.neighbours(address, address)[1]
+    if piece is None:
+        return address
+    below = space.at(piece.start - 1)
+    while below is not None and same_but_history(below, piece):
+        piece, below = below, space.at(below.start - 1)
+    return piece.start
+
+
+def _aims(request: Mprotect, space: AddressSpace, page: int) -> Aim:
+    return Aim(_range(request, page)[0], asked=f.prot_letters(request.prot))
+
+
+_ARGUMENTS = (("addr", s.address), ("len", s.length), ("prot", s.prot))
+_MPROTECT = Syscall(
+    "mprotect",
+    {Abi.X86_64: 10, Abi.I386: 125},
+    _ARGUMENTS,
+    lambda a: Mprotect(a[0], a[1], a[2]),
+    in_every_kernel=True,
+    affects=_affects,
+    plain=lambda a: not a[2] & _GROWS,
+    shown=lambda a: bool(a[2] & _GROWS),
+    changes_map=True,
+    changed=_changed,
+    splits=True,
+    effect=_effect,
+    aims=_aims,
+    reread=_range,
+    evidence=(Evidence.MODULES, Evidence.MDWE, Evidence.LIBRARY),
+    looks_at=looks_at_own_range,
+)
+ROWS = (
+    _MPROTECT,
+    replace(
+        _MPROTECT,
+        name="pkey_mprotect",
+        numbers={Abi.X86_64: 329, Abi.I386: 380},
+        arguments=(*_ARGUMENTS, ("pkey", s.number)),
+        request=lambda a: Mprotect(a[0], a[1], a[2], signed32(a[3])),
+        in_every_kernel=False,
+        evidence=(Evidence.MODULES, Evidence.MDWE, Evidence.LIBRARY, Evidence.CPU),
+    ),
+)

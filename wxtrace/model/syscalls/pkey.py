@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["PkeyAlloc", "PkeyFree"]
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls import spelling as s
+from wxtrace.model.syscalls.row import Evidence, Returns, Syscall, signed32
+
+__all__ = ["ROWS", "PkeyAlloc", "PkeyFree"]
 
 
 class PkeyAlloc(NamedTuple):
@@ -42,3 +46,24 @@ class PkeyFree(NamedTuple):
     @property
     def length(self) -> int:
         return 0
+
+
+ROWS = (
+    Syscall(
+        "pkey_alloc",
+        {Abi.X86_64: 330, Abi.I386: 381},
+        (("flags", s.hexadecimal), ("access_rights", s.hexadecimal)),
+        lambda a: PkeyAlloc(a[0], a[1]),
+        returns=Returns.NUMBER,
+        feature_test=True,
+        evidence=(Evidence.CPU,),
+    ),
+    Syscall(
+        "pkey_free",
+        {Abi.X86_64: 331, Abi.I386: 382},
+        (("pkey", s.number),),
+        lambda a: PkeyFree(signed32(a[0])),
+        feature_test=True,
+        evidence=(Evidence.CPU,),
+    ),
+)

@@ -1,10 +1,15 @@
-"""fork, vfork, clone and clone3 (kernel/fork.c)."""
+"""fork, vfork, clone and clone3 (kernel/fork.c): each new task tells of itself."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
-__all__ = ["Clone", "Clone3", "Fork", "Vfork"]
+from wxtrace.model import flags as f
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls import spelling as s
+from wxtrace.model.syscalls.row import EVERYTHING, Range, Returns, Syscall, Words
+
+__all__ = ["ROWS", "Clone", "Clone3", "Fork", "Vfork"]
 
 
 class Fork(NamedTuple):
@@ -75,3 +80,56 @@ class Clone3(NamedTuple):
     @property
     def length(self) -> int:
         return 0
+
+
+def _affects(args: Words, page: int) -> Optional[Range]:
+    # A copy of the map is taken.
+    return EVERYTHING
+
+
+def _clone_flags(value: int) -> str:
+    return f.named_bits(value & 0xFFFFFF00, f.CLONE)
+
+
+ROWS = (
+    Syscall(
+        "fork",
+        {Abi.X86_64: 57, Abi.I386: 2},
+        (),
+        lambda a: Fork(),
+        returns=Returns.NUMBER,
+        feature_test=True,
+        makes_task=True,
+        affects=_affects,
+    ),
+    Syscall(
+        "vfork",
+        {Abi.X86_64: 58, Abi.I386: 190},
+        (),
+        lambda a: Vfork(),
+        returns=Returns.NUMBER,
+        feature_test=True,
+        makes_task=True,
+        affects=_affects,
+    ),
+    Syscall(
+        "clone",
+        {Abi.X86_64: 56, Abi.I386: 120},
+        (("flags", _clone_flags), ("stack", s.address)),
+        lambda a: Clone(a[0], a[1]),
+        returns=Returns.NUMBER,
+        feature_test=True,
+        makes_task=True,
+        affects=_affects,
+    ),
+    Syscall(
+        "clone3",
+        {Abi.X86_64: 435, Abi.I386: 435},
+        (("cl_args", s.address), ("size", s.length)),
+        lambda a: Clone3(a[0], a[1]),
+        returns=Returns.NUMBER,
+        feature_test=True,
+        makes_task=True,
+        affects=_affects,
+    ),
+)

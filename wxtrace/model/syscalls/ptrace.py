@@ -1,10 +1,15 @@
-"""ptrace (kernel/ptrace.c)."""
+"""ptrace (kernel/ptrace.c): a traced program that wants a tracer of its own."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Ptrace"]
+from wxtrace.model import flags as f
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls import spelling as s
+from wxtrace.model.syscalls.row import Returns, Syscall, signed32, unsigned32
+
+__all__ = ["ROWS", "Ptrace"]
 
 
 class Ptrace(NamedTuple):
@@ -26,3 +31,15 @@ class Ptrace(NamedTuple):
     @property
     def length(self) -> int:
         return 0
+
+
+ROWS = (
+    Syscall(
+        "ptrace",
+        {Abi.X86_64: 101, Abi.I386: 26},
+        (("request", s.value32(f.PTRACE)), ("pid", s.number), ("addr", s.address), ("data", s.address)),
+        lambda a: Ptrace(unsigned32(a[0]), signed32(a[1]), a[2], a[3]),
+        returns=Returns.NUMBER,
+        feature_test=True,
+    ),
+)

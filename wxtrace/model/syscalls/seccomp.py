@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Seccomp"]
+from wxtrace.model import flags as f
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls import spelling as s
+from wxtrace.model.syscalls.row import Returns, Syscall, unsigned32
+
+__all__ = ["ROWS", "Seccomp"]
 
 
 class Seccomp(NamedTuple):
@@ -25,3 +30,16 @@ class Seccomp(NamedTuple):
     @property
     def length(self) -> int:
         return 0
+
+
+ROWS = (
+    Syscall(
+        "seccomp",
+        {Abi.X86_64: 317, Abi.I386: 354},
+        (("operation", s.value32(f.SECCOMP_OP)), ("flags", s.bits32(f.SECCOMP_FLAG)), ("args", s.address)),
+        lambda a: Seccomp(unsigned32(a[0]), unsigned32(a[1]), a[2]),
+        returns=Returns.NUMBER,
+        feature_test=True,
+        shown=lambda a: unsigned32(a[0]) == f.SECCOMP_SET_MODE_FILTER,
+    ),
+)

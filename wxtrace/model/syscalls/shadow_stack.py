@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import List, NamedTuple, Optional
 
-__all__ = ["MapShadowStack"]
+from wxtrace.model import flags as f
+from wxtrace.model.enumerations import Abi, Provenance
+from wxtrace.model.event import Touched
+from wxtrace.model.space import AddressSpace
+from wxtrace.model.syscalls import spelling as s
+from wxtrace.model.syscalls.effect import EffectContext, map_new
+from wxtrace.model.syscalls.row import (
+    EVERYTHING,
+    Evidence,
+    Range,
+    Returns,
+    Syscall,
+    Words,
+    looks_at_own_range,
+    unsigned32,
+)
+
+__all__ = ["ROWS", "MapShadowStack"]
 
 
 class MapShadowStack(NamedTuple):
@@ -25,3 +42,34 @@ class MapShadowStack(NamedTuple):
     @property
     def length(self) -> int:
         return self.size
+
+
+def _affects(args: Words, page: int) -> Optional[Range]:
+    return EVERYTHING
+
+
+def _effect(space: AddressSpace, request: MapShadowStack, result: int, ctx: EffectContext) -> List[Touched]:
+    """Only the kernel's own line tells what was mapped."""
+    touched: List[Touched] = []
+    for line in ctx.lines:
+        prot, shared = f.prot_of_letters(line.perms), line.perms[3] == "s"
+        touched += map_new(space, ctx, result, line.end, Provenance.SHADOW_STACK, prot, shared, None)
+    return touched
+
+
+ROWS = (
+    Syscall(
+        "map_shadow_stack",
+        {Abi.X86_64: 453},
+        (("addr", s.address), ("size", s.length), ("flags", s.hexadecimal)),
+        lambda a: MapShadowStack(a[0], a[1], unsigned32(a[2])),
+        returns=Returns.ADDRESS,
+        feature_test=True,
+        affects=_affects,
+        shown=lambda a: True,
+        changes_map=True,
+        effect=_effect,
+        evidence=(Evidence.CPU,),
+        looks_at=looks_at_own_range,
+    ),
+)

@@ -1,0 +1,89 @@
+"""Every traced call: the rows, and what is derived from them."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Tuple
+
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls import (
+    aio,
+    arch_prctl,
+    brk,
+    madvise,
+    memfd,
+    mmap,
+    mprotect,
+    mremap,
+    mseal,
+    munmap,
+    personality,
+    pkey,
+    prctl,
+    process,
+    ptrace,
+    remap_file_pages,
+    seccomp,
+    shadow_stack,
+    shm,
+)
+from wxtrace.model.syscalls.row import CallRequest, Other, Syscall, Words
+
+__all__ = ["BY_NAME", "BY_NUMBER", "SYSCALLS", "call_name", "request_of", "row_of", "symbolic_args"]
+
+SYSCALLS: Tuple[Syscall, ...] = tuple(
+    row
+    for module in (
+        mmap,
+        munmap,
+        mprotect,
+        mremap,
+        brk,
+        madvise,
+        mseal,
+        shm,
+        remap_file_pages,
+        memfd,
+        pkey,
+        shadow_stack,
+        arch_prctl,
+        prctl,
+        seccomp,
+        aio,
+        process,
+        ptrace,
+        personality,
+    )
+    for row in module.ROWS
+)
+BY_NAME: Dict[str, Syscall] = {row.name: row for row in SYSCALLS}
+BY_NUMBER: Tuple[Dict[int, Syscall], ...] = tuple(
+    {row.numbers[abi]: row for row in SYSCALLS if abi in row.numbers} for abi in Abi
+)
+"""By ABI."""
+
+
+def row_of(abi: int, number: int) -> Syscall:
+    """Raises KeyError for a call that is not traced."""
+    return BY_NUMBER[abi][number]
+
+
+def call_name(abi: int, number: int) -> str:
+    """The kernel's name of a call; `syscall_N` for a number outside the traced set."""
+    row = BY_NUMBER[abi].get(number)
+    return row.name if row is not None else "syscall_%d" % number
+
+
+def request_of(abi: int, number: int, args: Words) -> CallRequest:
+    """What one call asks for, whichever ABI spelt it."""
+    row = BY_NUMBER[abi].get(number)
+    return row.request(args) if row is not None else Other(call_name(abi, number))
+
+
+def symbolic_args(abi: int, number: int, args: Words) -> Dict[str, Any]:
+    """`{"addr": "0x7f…", "len": 4096, "prot": "PROT_READ|PROT_EXEC"}` in the order of the call."""
+    row = BY_NUMBER[abi].get(number)
+    if row is None:
+        return {"arg%d" % i: hex(value) for i, value in enumerate(args)}
+    if row.spell is not None:
+        return row.spell(args)
+    return {name: spelling(value) for (name, spelling), value in zip(row.arguments, args)}
