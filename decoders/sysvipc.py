@@ -8,12 +8,14 @@ __all__ = ["Shm", "parse_shm"]
 
 
 class Shm(NamedTuple):
-    """One segment: its id, its mode with the SHM_DEST bit (0o1000), its owner."""
+    """One segment: its id, its mode with the SHM_DEST bit (0o1000), its size in bytes, its owner and who made it."""
 
     shmid: int
     mode: int
+    size: int
     uid: int
     gid: int
+    creator: int
 
 
 def parse_shm(text: str) -> List[Shm]:
@@ -21,10 +23,11 @@ def parse_shm(text: str) -> List[Shm]:
     found = []
     for line in text.splitlines()[1:]:
         words = line.split()
-        if len(words) < 9 or not words[2].isdigit() or set(words[2]) & set("89") or len(words[2]) > 6:
+        if len(words) < 10 or not words[2].isdigit() or set(words[2]) & set("89") or len(words[2]) > 6:
             continue
         try:
-            found.append(Shm(int(words[1]), int(words[2], 8), int(words[7]), int(words[8])))
+            id, size, uid, gid, creator = (int(words[column]) for column in (1, 3, 7, 8, 9))
+            found.append(Shm(id, int(words[2], 8), size, uid, gid, creator))
         except ValueError:
             continue
     return found

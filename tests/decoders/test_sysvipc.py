@@ -12,12 +12,12 @@ LINE = "         0      65555  1600                  4096  5116  5116      1  10
 
 
 def test_a_segment_with_its_mode_and_owner() -> None:
-    assert parse_shm(HEAD + LINE) == [Shm(65555, 0o1600, 1000, 100)]
+    assert parse_shm(HEAD + LINE) == [Shm(65555, 0o1600, 4096, 1000, 100, 1000)]
 
 
 def test_lines_that_the_kernel_cannot_have_written_are_skipped() -> None:
     assert parse_shm(HEAD + LINE.replace("1600", "1689") + LINE.replace("65555", "x") + LINE[:30] + "\n" + LINE) == [
-        Shm(65555, 0o1600, 1000, 100)
+        Shm(65555, 0o1600, 4096, 1000, 100, 1000)
     ]
 
 

@@ -30,6 +30,8 @@ BARE = Probe(
     start_brk=HEAP,
     brk=HEAP + 4 * PAGE,
     cpu_features=[],
+    largest_gap=1 << 46,
+    largest_low_gap=1 << 30,
     same_namespaces=True,
 )
 ERRNOS = {"EPERM": 1, "EAGAIN": 11, "ENOMEM": 12, "EACCES": 13, "EFAULT": 14, "EEXIST": 17, "ENODEV": 19, "EINVAL": 22}
@@ -211,7 +213,6 @@ RECORDS = [
         says="one at a time",
     ),
     Record("limit.overcommit", ("fork",), "ENOMEM", replace(BARE, sysctl=STRICT, meminfo=FULL), sure="consistent"),
-    Record("argument.pointer", ("mmap", 0, 0, 0, 0, 0, 0), "EFAULT"),
     Record("argument.flags", ("mseal", ANON_AT, PAGE, 1), "EINVAL"),
     Record("argument.flags", ("prctl", f.PR_SET_MDWE, 1, 0, 0, 0), "EINVAL", host=OLD, says="6.3"),
     Record("argument.prot", ("mprotect", ANON_AT, PAGE, 0x40), "EINVAL"),
@@ -221,7 +222,14 @@ RECORDS = [
     Record("argument.advice", ("madvise", ANON_AT, PAGE, 100), "EPERM", says="CAP_SYS_ADMIN"),
     Record("argument.pointer", ("memfd_create", 0, 0), "EFAULT"),
     Record("argument.shm", ("shmat", 5, 0, 0), "EINVAL"),
-    Record("argument.shm", ("shmat", 5, 0, 0), "EIDRM", says="being removed"),
+    Record("argument.shm", ("shmat", 5, 0, 0), "EIDRM", says="no such"),
+    Record(
+        "argument.shm",
+        ("shmat", 5, 0, f.SHM_RDONLY),
+        "EIDRM",
+        replace(BARE, segment=Segment(0o666, 1, 1, True)),
+        says="being removed",
+    ),
     Record(
         "argument.shm",
         ("shmat", 5, 0, f.SHM_EXEC),

@@ -84,7 +84,8 @@ def segment(shmid: int) -> Optional[Segment]:
     found = next((shm for shm in parse_shm(_text("/proc/sysvipc/shm", 1 << 20)) if shm.shmid == shmid), None)
     if found is None:
         return None
-    return Segment(found.mode & 0o777, found.uid, found.gid, bool(found.mode & _SHM_DEST))
+    removed = bool(found.mode & _SHM_DEST)
+    return Segment(found.mode & 0o777, found.uid, found.gid, removed, found.size, found.creator)
 
 
 def _text(path: str, limit: int) -> str:

@@ -33,12 +33,17 @@ class Descriptor(Frozen):
 
 
 class Segment(Frozen):
-    """A SysV shared memory segment; `removed`: it goes when the last process lets go of it."""
+    """A SysV shared memory segment; `removed`: it goes when the last process lets go of it.
+
+    `size` in bytes. `creator`: the user who made it, which `uid` need not be any more.
+    """
 
     mode: int
     uid: int
     gid: int
     removed: bool
+    size: Optional[int] = None
+    creator: Optional[int] = None
 
 
 class Library(Frozen):

@@ -7,7 +7,7 @@ before the call and never the errno that came.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Callable, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Tuple, Union
 
 from wxtrace.frozen import Frozen
 from wxtrace.model.causes.entry import Cause, Need
@@ -66,13 +66,15 @@ class Answer(Frozen):
 
 
 LETS_THROUGH = Answer(Verdict.LETS_THROUGH)
+Given = Union[Errno, Tuple[Errno, ...], None]
+"""The errno that a check gives, or those that it may give; None where the entry tells it."""
 
 
 def refuses(
     ctx: CallContext,
     cause: Cause,
     *evidence: Evidence,
-    errno: Optional[Errno] = None,
+    errno: Given = None,
     case: str = "",
     certain: bool = True,
     at_most: Confidence = Confidence.PROVED,
@@ -105,7 +107,7 @@ def may_refuse(
     ctx: CallContext,
     cause: Cause,
     *evidence: Evidence,
-    errno: Optional[Errno] = None,
+    errno: Given = None,
     without: Tuple[Need, ...] = (),
     case: str = "",
     at_most: Confidence = Confidence.CONSISTENT,
@@ -115,20 +117,27 @@ def may_refuse(
 ) -> Answer:
     """Whether the kernel refuses cannot be known; if it did, this is what to say.
 
-    `by_exclusion`: nothing shows it directly, but where all else is known not to refuse, it is proved.
+    `by_exclusion`: nothing shows it directly, but where all else is known not to refuse, it is proved. Not so where
+    evidence that the entry needs is missing.
     """
+    from wxtrace.model.causes.needs import unmet
+
     errnos = _errnos(ctx, cause, errno)
-    return Answer(Verdict.UNKNOWN, cause, errnos, case, words, evidence, without, related, at_most, by_exclusion)
+    missing = (*without, *unmet(cause.needs, ctx, errnos))
+    by_exclusion = by_exclusion and not missing
+    return Answer(Verdict.UNKNOWN, cause, errnos, case, words, evidence, missing, related, at_most, by_exclusion)
 
 
-def cannot_tell(ctx: CallContext, cause: Cause, *missing: Need, errno: Optional[Errno] = None) -> Answer:
+def cannot_tell(ctx: CallContext, cause: Cause, *missing: Need, errno: Given = None) -> Answer:
     """Not looked at: enough to keep another cause from being proved, not enough to name this one."""
     return Answer(Verdict.UNKNOWN, cause, _errnos(ctx, cause, errno), missing=missing, at_most=None)
 
 
-def _errnos(ctx: CallContext, cause: Cause, errno: Optional[Errno]) -> Tuple[Errno, ...]:
-    if errno is not None:
+def _errnos(ctx: CallContext, cause: Cause, errno: Given) -> Tuple[Errno, ...]:
+    if isinstance(errno, Errno):
         return (errno,)
+    if errno is not None:
+        return errno
     return tuple(given for given in cause.gives(ctx.request.name) or () if isinstance(given, Errno))
 
 

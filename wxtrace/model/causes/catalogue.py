@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Dict, List
 
-from wxtrace.model.causes.catalogue_addresses import ADDRESSES
-from wxtrace.model.causes.catalogue_arguments import ARGUMENTS
+from wxtrace.model.causes.address.entries import ADDRESSES
+from wxtrace.model.causes.argument.entries import ARGUMENTS
 from wxtrace.model.causes.catalogue_files import FILES
 from wxtrace.model.causes.catalogue_limits import LIMITS
 from wxtrace.model.causes.catalogue_modules import MODULES

@@ -45,6 +45,7 @@ class Need(Enum):
     USE = ("how much memory the process has", "/proc/PID/status")
     MEMORY = ("how much memory the machine has", "/proc/meminfo")
     MAP_COUNT = ("the number of its mappings", "/proc/PID/maps")
+    GAPS = ("the gaps between its mappings", "/proc/PID/maps")
     SYSCTL = ("the settings of the machine", "/proc/sys/vm")
     NAMESPACE = ("whose setting was read: that of the program's own namespace", "/proc/PID/ns")
     CAPABILITIES = ("the capabilities of the process", "CapEff in /proc/PID/status")

@@ -8,8 +8,6 @@ from wxtrace.model import flags as f
 from wxtrace.model.causes.base import Finding, Refusal, found, number_of, seen, size_text
 
 __all__ = [
-    "aio_arguments",
-    "bad_pointer",
     "huge_page_size",
     "mdwe_arguments",
     "memfd_flags",
@@ -27,17 +25,6 @@ _SHADOW_STACK_SET_TOKEN = 1
 _NO_KEY = 0xFFFFFFFF
 _KEY_RIGHTS = 3
 """PKEY_DISABLE_ACCESS and PKEY_DISABLE_WRITE."""
-_CAN_READ_OR_WRITE = frozenset(
-    {"mmap", "memfd_create", "prctl", "arch_prctl", "seccomp", "io_setup", "process_madvise", "clone3", "ptrace"}
-)
-
-
-def bad_pointer(refusal: Refusal) -> Optional[Finding]:
-    """EFAULT from a call that reads or writes what a pointer leads to; the old mmap of i386 is one of them."""
-    if refusal.errno != "EFAULT" or refusal.request.name not in _CAN_READ_OR_WRITE:
-        return None
-    pointers = ", ".join("%#x" % word for word in refusal.args if word > 0xFFFF) or "0"
-    return found(refusal, "argument.pointer", seen("it was given %s" % pointers, _ARGUMENTS))
 
 
 def memfd_flags(refusal: Refusal) -> Optional[Finding]:
@@ -170,17 +157,6 @@ def shadow_stack(refusal: Refusal) -> Optional[Finding]:
     if errno == "EOVERFLOW":
         return found(refusal, "argument.length", seen("the size is %#x" % size, _ARGUMENTS), case="wraps")
     return None
-
-
-def aio_arguments(refusal: Refusal) -> Optional[Finding]:
-    """EINVAL of io_setup and io_destroy (fs/aio.c)."""
-    if refusal.errno != "EINVAL":
-        return None
-    if refusal.request.name == "io_destroy":
-        fact = seen("context %#x" % refusal.old.addr, _ARGUMENTS)
-        return found(refusal, "argument.pointer", fact, case="context")
-    events = (*refusal.args, 0)[0]
-    return found(refusal, "argument.pointer", seen("%d events were asked" % events, _ARGUMENTS), case="used")
 
 
 def mdwe_arguments(refusal: Refusal) -> Optional[Finding]:

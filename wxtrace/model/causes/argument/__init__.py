@@ -1,0 +1,1 @@
+"""The argument.* causes: a call that could never work, because its own arguments contradict the interface."""
