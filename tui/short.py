@@ -48,7 +48,8 @@ def told_words(name: str, details: Dict[str, Any]) -> str:
     if name == "exit":
         return "exit %s" % (details.get("signal") or details.get("code"))
     if name == "fault":
-        return "fault %s at %s" % (details.get("signal"), details.get("si_addr"))
+        address = details.get("si_addr")
+        return "fault %s%s" % (details.get("signal"), " at %s" % address if address is not None else "")
     return printable("%s %s" % (name, " ".join("%s=%s" % item for item in details.items())), _MOST)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Dict, List, Optional, TextIO, Tuple
+from typing import Dict, List, Optional, Set, TextIO, Tuple
 
 from wxtrace.commands.executable import Searches, counts_text
 from wxtrace.commands.page import Page
@@ -65,6 +65,8 @@ class Console:
         self._keys: Dict[int, Tuple[str, str, str]] = {}
         self._searches = Searches()
         self._faults: List[Event] = []
+        # Processes with a refused call.
+        self._alarmed: Set[int] = set()
         self._notes: Counter[str] = Counter()
 
     def show(self, shown: Shown, story: Story) -> None:
@@ -123,7 +125,8 @@ class Console:
             self._interference(event, story)
         elif event.name == "fault" and event.diagnosis is not None:
             self._faults.append(event)
-            if not self._quiet and (event.diagnosis.cause != "fault.other" or event.diagnosis.fixes):
+            # A signal that says nothing about memory is told only where it may be what came of an alarm.
+            if not self._quiet and (event.diagnosis.cause != "fault.other" or event.proc in self._alarmed):
                 self._fault(event, story)
 
     def _wanted(self, event: Event, story: Story) -> bool:
@@ -189,6 +192,7 @@ class Console:
         key = (self._who(event, story), event.name, cause)
         self._last_refused = ("%s in %s (%s)" % (call_text(event), key[0], cause), time.monotonic())
         self._keys[event.n] = key
+        self._alarmed.add(event.proc)
         self._by_cause.setdefault(key, Counter())[event.errno or event.outcome] += 1
         # Of another process of the same program the reader learns nothing new either.
         program = story.processes[event.proc - 1].title
@@ -277,15 +281,11 @@ class Console:
     def _fault(self, event: Event, story: Story) -> None:
         assert event.diagnosis is not None and event.details is not None
         c = self._colour
+        head = "SIGNAL" if event.diagnosis.cause == "fault.other" else "FAULT"
+        address = event.details["si_addr"]
+        where = " at %s" % address if address is not None else ""
         self._line(
-            "%sFAULT%s    %s in %s at %s"
-            % (
-                c.warn,
-                c.end,
-                event.details["signal"],
-                self._who(event, story),
-                event.details["si_addr"],
-            )
+            "%s%-6s%s   %s in %s%s" % (c.warn, head, c.end, event.details["signal"], self._who(event, story), where)
         )
         self._reason(event.diagnosis)
         self._memory(event, story)

@@ -58,12 +58,12 @@ _CANONICAL: Tuple[Tuple[str, Tuple[int, ...]], ...] = (
 
 
 def inherited_answers() -> Dict[str, str]:
-    """What inherited filters answer, by wxtrace.model.causes.filter_evidence.trial_key: ALLOW, or the errno's name.
+    """What inherited filters answer, by wxtrace.model.causes.seccomp.evidence.trial_key: ALLOW, or the errno's name.
 
     "0" for a call that was reported as done, and no entry for those that could not be tried any more.
     """
     # The names of the calls in an answer are those that rules look for; only filtered targets pay for the import.
-    from wxtrace.model.causes.filter_evidence import trial_key
+    from wxtrace.model.causes.seccomp.evidence import trial_key
 
     go_read, go_write = os.pipe()
     said_read, said_write = os.pipe()

@@ -6,8 +6,8 @@ from typing import Any, Dict
 
 from wxtrace.model.aftermath import refused_behind, refused_just_before
 from wxtrace.model.cast import Cast
-from wxtrace.model.causes.fault_place import place_of_fault
-from wxtrace.model.causes.faults import describe_fault, signal_name
+from wxtrace.model.causes.fault.place import place_of_fault
+from wxtrace.model.causes.fault.signals import Fault, explain, signal_name
 from wxtrace.model.event import FAILED, FAKED, Event, Touched
 from wxtrace.model.facts import SignalStop
 from wxtrace.model.processes import Pending, TaskState
@@ -44,7 +44,8 @@ def fault_event(cast: Cast, task: TaskState, stop: SignalStop) -> Event:
             Touched(region.id, page, page + cast.page_size, perms, None, perms, region.provenance, piece.sealed_by)
         ]
     faked = refused is not None and refused.event.outcome == FAKED
-    diagnosis = describe_fault(stop, piece, related, asked_there, place_of_fault(stop, space, piece), faked)
+    place = place_of_fault(stop, space, piece)
+    diagnosis = explain(Fault(stop, task.process.pid, piece, place, related, asked_there, faked))
     event = cast.event(task, stop.t_ns, "fault", FAILED, details=details, touched=touched, diagnosis=diagnosis)
     pending = Pending(event, task.process)
     task.process.pending[event.n] = pending

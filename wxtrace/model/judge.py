@@ -9,7 +9,7 @@ from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import facts, flags
 from wxtrace.model.calls import request_of
 from wxtrace.model.cast import Cast
-from wxtrace.model.causes.base import Refusal
+from wxtrace.model.causes.context import CallContext, Intercepted
 from wxtrace.model.event import FAKED, OK, REFUSED, UNFINISHED, Diagnosis, Event, Partial, Touched
 from wxtrace.model.failing import apply_failure
 from wxtrace.model.outcome import outcome_of_failure
@@ -21,6 +21,9 @@ from wxtrace.model.syscalls.shm import Shmdt
 from wxtrace.model.syscalls.table import row_of
 
 __all__ = ["Judge"]
+
+_SYS_SECCOMP = 1
+"""si_code of a SIGSYS that a filter sent (sigaction(2)); syscall user dispatch sends it with 2."""
 
 
 class Judge:
@@ -62,9 +65,10 @@ class Judge:
         errno: str,
         touched: List[Touched],
         probe: facts.Probe,
-    ) -> Refusal:
+        did: Optional[Intercepted] = None,
+    ) -> CallContext:
         host = self.cast.run.host if self.cast.run is not None else facts.Host("", "", 4096)
-        return Refusal(
+        return CallContext(
             request,
             call.decided,
             host,
@@ -77,6 +81,7 @@ class Judge:
             call,
             task.state.mdwe_who,
             task.seen_filters,
+            did,
             request_of(call.abi, call.number, call.args),
             errno,
             call.result or 0,
@@ -99,8 +104,9 @@ class Judge:
         """The call came back with an error (or, for brk, with the old break)."""
         assert call.result is not None
         errno = flags.errno_name(-call.result) if call.result < 0 else ""
+        did = Intercepted("ERRNO", call.result) if call.decided == facts.BY_FILTER else None
         touched, probe, _ = self._apply(task, call, row, request)
-        refusal = self._refusal(task, call, request, errno, touched, probe)
+        refusal = self._refusal(task, call, request, errno, touched, probe, did)
         touched = _with_evidence(touched, probe)
         partial = _partial(touched, request, self.cast.last_n + 1, self.cast.page_size)
         diagnosis, related = self._diagnose(task, refusal, partial)
@@ -116,7 +122,7 @@ class Judge:
         return event
 
     def _diagnose(
-        self, task: TaskState, refusal: Refusal, partial: Optional[Partial]
+        self, task: TaskState, refusal: CallContext, partial: Optional[Partial]
     ) -> Tuple[Diagnosis, Tuple[int, ...]]:
         # Most programs are refused nothing, and never need the rules.
         from wxtrace.model.causes.decide import diagnose
@@ -139,17 +145,16 @@ class Judge:
 
     def faked(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:
         """A filter reported success in the kernel's place, unless its listener let the kernel go on all the same."""
-        from wxtrace.model.causes.decide import diagnosis_of
-        from wxtrace.model.causes.seccomp import filter_answered
+        from wxtrace.model.causes.decide import diagnose_intercepted
 
         touched, probe, changed = self._apply(task, call, row, request)
-        finding = filter_answered(self._refusal(task, call, request, "", [], probe))
-        diagnosis = diagnosis_of(finding) if finding is not None else None
         if changed:
             return self.cast.event(task, call.t_ns, row.name, OK, call, None, call.result, None, touched)
+        did = Intercepted("ERRNO", call.result)
+        diagnosis, related = diagnose_intercepted(self._refusal(task, call, request, "", [], probe, did))
         event = self.cast.event(task, call.t_ns, row.name, FAKED, call, None, call.result, None, touched, diagnosis)
         pending = Pending(event, task.process)
-        pending.related += finding.related if finding is not None else ()
+        pending.related += related
         task.process.pending[event.n] = pending
         return event
 
@@ -158,31 +163,31 @@ class Judge:
         unclear = self._unclear.pop(tid, None)
         if unclear is None:
             return
-        from wxtrace.model.causes.decide import diagnosis_of
-        from wxtrace.model.causes.seccomp import filter_answered, filter_killed, filter_trapped
+        from wxtrace.model.causes.decide import diagnose_intercepted
 
         task, call = unclear
         row = row_of(call.abi, call.number)
         request = row.request(call.args)
         touched, probe, _ = self._apply(task, call, row, request)
-        refusal = self._refusal(task, call, request, "", touched, probe)
-        diagnosis: Optional[Diagnosis] = None
-        outcome, result = UNFINISHED, None
-        killed = isinstance(ending, facts.TaskExited) and ending.signal == signal.SIGSYS
-        if isinstance(ending, facts.SignalStop) and ending.signo == signal.SIGSYS:
-            diagnosis, outcome = diagnosis_of(filter_trapped(refusal)), REFUSED
-        elif killed and call.decided != facts.BY_KERNEL:
-            diagnosis, outcome = diagnosis_of(filter_killed(refusal)), REFUSED
-        elif call.result is not None:
-            finding = filter_answered(refusal)
-            diagnosis = diagnosis_of(finding) if finding is not None else None
-            outcome, result = FAKED, call.result
+        outcome, did = _what_came(call, ending)
+        diagnosis, result = None, did.result if did is not None else None
+        if did is not None:
+            diagnosis, _ = diagnose_intercepted(self._refusal(task, call, request, "", touched, probe, did))
         event = self.cast.event(task, call.t_ns, row.name, outcome, call, None, result, None, touched, diagnosis)
         if outcome == REFUSED:
             pending = Pending(event, task.process)
             pending.related += [filter.n for filter in task.filters if filter.n is not None]
             task.process.pending[event.n] = pending
         yield event
+
+
+def _what_came(call: facts.Call, ending: Any) -> Tuple[str, Optional[Intercepted]]:
+    """What became of a call that a filter answered, or that never returned, by the next fact of its task."""
+    if isinstance(ending, facts.SignalStop) and (ending.signo, ending.code) == (signal.SIGSYS, _SYS_SECCOMP):
+        return REFUSED, Intercepted("TRAP")
+    if isinstance(ending, facts.TaskExited) and ending.signal == signal.SIGSYS and call.decided != facts.BY_KERNEL:
+        return REFUSED, Intercepted("KILL_PROCESS")
+    return (UNFINISHED, None) if call.result is None else (FAKED, Intercepted("ERRNO", call.result))
 
 
 def _with_evidence(touched: List[Touched], probe: facts.Probe) -> List[Touched]:

@@ -12,7 +12,7 @@ from wxtrace.model import facts, flags
 from wxtrace.model.aftermath import aftermath_of_exit, refused_behind
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.base import Installed
-from wxtrace.model.causes.faults import FAULT_SIGNALS
+from wxtrace.model.causes.fault.signals import FAULT_SIGNALS
 from wxtrace.model.event import OK, REFUSED, Amendment, CallStack, Event, Ladder
 from wxtrace.model.faulting import fault_event, signal_name
 from wxtrace.model.judge import Judge

@@ -45,8 +45,9 @@ class Answer(Frozen):
 
     `errnos`: what the kernel would give, more than one where that cannot be told. `missing`: what would settle an
     answer that is UNKNOWN. `by_exclusion`: an UNKNOWN answer that is proved where every other rule of the order
-    answers otherwise. `at_most`: None for an answer that says only that something could not be looked at.
-    `among`: the cause to name where another answer with the same one fits as well.
+    answers otherwise. `at_most`: None for an answer that says only that something could not be looked at. `among`: the
+    cause to name where another answer with the same one fits as well. `signal`: the call does not return, this signal
+    comes in its place.
     """
 
     verdict: Verdict
@@ -60,10 +61,11 @@ class Answer(Frozen):
     at_most: Optional[Confidence] = Confidence.PROVED
     by_exclusion: bool = False
     among: Optional[Cause] = None
+    signal: str = ""
 
     def fits(self, came: Errno) -> bool:
         """Whether this answer explains an errno: every one where the entry promises any."""
-        return came in self.errnos if self.errnos else came is not Errno.NONE
+        return came in self.errnos if self.errnos else not self.signal and came is not Errno.NONE
 
 
 LETS_THROUGH = Answer(Verdict.LETS_THROUGH)
@@ -98,7 +100,10 @@ def refuses(
     )
     if verdict is Verdict.UNKNOWN and at_most is Confidence.PROVED:
         at_most = Confidence.CONSISTENT
-    return Answer(verdict, cause, errnos, case, words, evidence, missing, related, at_most)
+    signal = (
+        "" if errnos else next((given for given in cause.gives(ctx.request.name) or () if isinstance(given, str)), "")
+    )
+    return Answer(verdict, cause, errnos, case, words, evidence, missing, related, at_most, signal=signal)
 
 
 def may_refuse(

@@ -10,21 +10,36 @@ from typing import Dict, List
 from wxtrace.model.causes.address.entries import ADDRESSES
 from wxtrace.model.causes.argument.entries import ARGUMENTS
 from wxtrace.model.causes.catalogue_files import FILES
-from wxtrace.model.causes.catalogue_filters import FILTERS
 from wxtrace.model.causes.catalogue_limits import LIMITS
 from wxtrace.model.causes.catalogue_protections import PROTECTIONS
-from wxtrace.model.causes.catalogue_signals import SIGNALS
 from wxtrace.model.causes.entry import Cause
+from wxtrace.model.causes.fault.signals import FAULTS
+from wxtrace.model.causes.interference import INTERFERENCE
+from wxtrace.model.causes.loader import LOADER
 from wxtrace.model.causes.lsm import APPARMOR, BPF_LSM, IMA, IPE, LSM_UNKNOWN, SMACK
 from wxtrace.model.causes.mdwe import MDWE
 from wxtrace.model.causes.mseal import MSEAL
+from wxtrace.model.causes.seccomp.answered import SECCOMP
 from wxtrace.model.causes.selinux.entries import SELINUX
+from wxtrace.model.causes.unknown import UNKNOWN
 
 __all__ = ["CAUSES", "family", "similar"]
 
 _MODULES = (*SELINUX, APPARMOR, IPE, SMACK, IMA, BPF_LSM, LSM_UNKNOWN)
-_FAMILIES = (FILES, (MDWE, MSEAL), PROTECTIONS, _MODULES, FILTERS, LIMITS, ADDRESSES, ARGUMENTS, SIGNALS)
-
+_FAMILIES = (
+    FILES,
+    (MDWE, MSEAL),
+    PROTECTIONS,
+    _MODULES,
+    SECCOMP,
+    INTERFERENCE,
+    LIMITS,
+    ADDRESSES,
+    ARGUMENTS,
+    FAULTS,
+    LOADER,
+    UNKNOWN,
+)
 CAUSES: Dict[str, Cause] = {cause.id: cause for part in _FAMILIES for cause in part}
 
 

@@ -25,7 +25,7 @@ from wxtrace.model.syscalls.remap_file_pages import RemapFilePages
 from wxtrace.model.syscalls.row import CallRequest
 from wxtrace.model.syscalls.shm import Shmat, Shmdt
 
-__all__ = ["CallContext", "Installed", "Part"]
+__all__ = ["CallContext", "Installed", "Intercepted", "Part"]
 
 _HEXADECIMAL = re.compile("[0-9a-f]{1,16}")
 _RELEASE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
@@ -42,6 +42,14 @@ class Installed(NamedTuple):
     comm: str
     program: Optional[Program] = None
     listens: bool = False
+
+
+class Intercepted(NamedTuple):
+    """What a seccomp filter that is not ours did with a call, as the stops showed it: `action` by the name it has in
+    wxtrace.model.filters (ERRNO, TRAP, KILL_PROCESS), `result` what an answered call returned."""
+
+    action: str
+    result: Optional[int] = None
 
 
 class Part(NamedTuple):
@@ -67,6 +75,7 @@ class CallContext(Frozen):
     call: Optional[Call] = None
     mdwe_who: str = ""
     seen_filters: Optional[SeenFilters] = None
+    intercepted: Optional[Intercepted] = None
     # What rules that are not yet asked forwards look at.
     old: Request = Request("")
     errno: str = ""

@@ -20,7 +20,7 @@ from wxtrace.model.causes import (
     may_split,
     mdwe,
     mseal,
-    seccomp,
+    unknown,
     vm_may,
 )
 from wxtrace.model.causes.address import below_minimum, brk, occupied, room, special, unmapped
@@ -40,24 +40,24 @@ from wxtrace.model.causes.argument import (
 )
 from wxtrace.model.causes.base import (
     CONSISTENT,
-    POSSIBLE,
     PROVED,
     Finding,
     Refusal,
-    found,
     in_words,
     seen,
 )
 from wxtrace.model.causes.catalogue import CAUSES
+from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.order import EachModule, EachVma, evaluate
+from wxtrace.model.causes.seccomp.answered import filter_answers
 from wxtrace.model.causes.selinux import rules as selinux
-from wxtrace.model.causes.selinux.policy import selinux_grants
 from wxtrace.model.enumerations import Confidence, Errno
 from wxtrace.model.event import Diagnosis, Evidence, Partial
 
-__all__ = ["diagnose", "diagnosis_of"]
+__all__ = ["diagnose", "diagnose_intercepted"]
 
-_BEFORE: Tuple[Any, ...] = (seccomp.filter_answered,)
+_BEFORE: Tuple[Any, ...] = (filter_answers,)
+_ANY_TIME: Tuple[Any, ...] = (unknown.interrupted,)
 _IN_SHORT = seen(
     "such calls fail all the time, and not all was read anew at this one", "the time there is for looking at failures"
 )
@@ -265,11 +265,18 @@ _MPROTECT: Tuple[Any, ...] = (
 
 
 def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, tuple[int, ...]]:
-    """The diagnosis and the events it refers to."""
-    finding = _first(refusal) or _unknown(refusal)
+    """The diagnosis of a call that failed, and the events it refers to."""
+    came = Errno(-refusal.result) if refusal.result < 0 else Errno.NONE
+    finding = _first(refusal, came) or _told(refusal, came, unknown.unexplained(refusal, came))
     if refusal.probe.short:
         finding = replace(finding, evidence=(*map(_as_read, finding.evidence), _IN_SHORT))
-    return diagnosis_of(finding, partial), finding.related
+    return _diagnosis(finding, partial), finding.related
+
+
+def diagnose_intercepted(ctx: CallContext) -> tuple[Diagnosis, tuple[int, ...]]:
+    """The same of a call that a filter is known to have answered, or to have ended by a signal."""
+    finding = _told(ctx, Errno.NONE, filter_answers(ctx))
+    return _diagnosis(finding, None), finding.related
 
 
 def _as_read(evidence: Evidence) -> Evidence:
@@ -281,8 +288,7 @@ def _as_read(evidence: Evidence) -> Evidence:
     return evidence
 
 
-def diagnosis_of(finding: Finding, partial: Optional[Partial] = None) -> Diagnosis:
-    """A finding as it stands on an event."""
+def _diagnosis(finding: Finding, partial: Optional[Partial]) -> Diagnosis:
     return Diagnosis(
         finding.cause,
         CAUSES[finding.cause].refused_by,
@@ -295,25 +301,30 @@ def diagnosis_of(finding: Finding, partial: Optional[Partial] = None) -> Diagnos
 
 
 class _Reading:
-    """The answers of an order, held against the errno that came."""
+    """The answers of an order, held against the errno that came.
 
-    def __init__(self, refusal: Refusal) -> None:
-        self._refusal = refusal
-        self._came = Errno(-refusal.result) if refusal.result < 0 else Errno.NONE
+    The first answer that refuses with this errno is the cause. It is proved where no rule before it could not be
+    known to let the call through, and none would have refused it with another errno: then something that was read is
+    not as it was. Where none refuses for certain, the surest of those that cannot be known is told as such.
+    """
+
+    def __init__(self, ctx: CallContext, came: Errno) -> None:
+        self._ctx = ctx
+        self._came = came
         self._doubts: List[Answer] = []
-        self._hidden = False
+        self._contradicted = False
 
     def take(self, answer: Answer) -> Optional[Finding]:
         """The cause, once an answer fits that no earlier one hides."""
         if answer.verdict is Verdict.LETS_THROUGH:
             return None
         if not answer.fits(self._came):
-            # By what is known it should have been refused here: something that was read is not as it was.
-            self._hidden = self._hidden or answer.verdict is Verdict.REFUSES
+            self._contradicted = self._contradicted or answer.verdict is Verdict.REFUSES
             return None
         if answer.verdict is Verdict.REFUSES:
-            sure = not self._doubts and not self._hidden
-            return self._finding(answer, PROVED if sure else CONSISTENT, self._doubts)
+            sure = not self._doubts and not self._contradicted
+            confidence = Confidence.PROVED if sure else Confidence.CONSISTENT
+            return _told(self._ctx, self._came, answer, confidence, self._doubts)
         self._doubts.append(answer)
         return None
 
@@ -324,106 +335,85 @@ class _Reading:
             return doubt
         if finding.confidence != PROVED or not self._doubts:
             return finding
-        more = self._not_excluded(finding.cause, self._doubts)
+        more = _not_excluded(finding.cause, self._doubts)
         return replace(finding, confidence=CONSISTENT, evidence=(*finding.evidence, *more))
 
     def best_doubt(self) -> Optional[Finding]:
         """What may have refused, where nothing refuses for certain."""
         named = [answer for answer in self._doubts if answer.at_most is not None]
-        if self._refusal.probe.short:
+        if self._ctx.probe.short:
             # What was not looked at comes first: nothing behind it is sure to have been asked.
             named = list(takewhile(lambda answer: answer.at_most is not None, self._doubts))
         if not named:
             return None
         best = max(named, key=_rank)
         others = [answer for answer in self._doubts if answer.cause is not best.cause]
-        if best.by_exclusion and not others and not self._hidden:
-            return self._finding(best, PROVED, ())
-        confidence = str(best.at_most)
+        if best.by_exclusion and not others and not self._contradicted:
+            return _told(self._ctx, self._came, best, Confidence.PROVED)
+        confidence = best.at_most
         alike = [answer for answer in others if answer.among is not None and answer.among is best.among]
         if alike:
-            confidence = POSSIBLE
+            confidence = Confidence.POSSIBLE
             as_good = [answer for answer in alike if _rank(answer) == _rank(best)]
             if as_good:
-                best = lsm.either(self._refusal, [best, *as_good])
+                best = lsm.either(self._ctx, [best, *as_good])
                 others = [answer for answer in others if answer not in as_good]
-        finding = self._finding(best, confidence, others)
+        finding = _told(self._ctx, self._came, best, confidence, others)
         if best.among is lsm.LSM_UNKNOWN:
             none = seen("none of the kernel's own rules explains %s" % self._came.name, "the evidence of this call")
-            more = (none, *_excluded_modules(self._refusal, self._came))
+            more = (none, *unknown.excluded_modules(self._ctx, self._came))
             finding = replace(finding, evidence=(*finding.evidence, *more))
         return finding
 
-    def _finding(self, answer: Answer, confidence: str, doubts: Sequence[Answer]) -> Finding:
-        refusal, cause = self._refusal, answer.cause
-        assert cause is not None
-        evidence = (*answer.evidence, *self._not_excluded(cause.id, doubts))
-        words = {"errno": refusal.errno, "call": refusal.request.name, "kernel": refusal.host.kernel, **answer.words}
-        summary, fixes = in_words(cause.id, answer.case, **words)
-        return Finding(cause.id, confidence, summary, evidence, fixes, answer.related)
 
-    def _not_excluded(self, cause: str, doubts: Sequence[Answer]) -> Tuple[Evidence, ...]:
-        """Why something is not proved: what comes before it, and what would settle that."""
-        lines: Dict[Evidence, None] = {}
-        for doubt in doubts:
-            if doubt.cause is not None and doubt.cause.id != cause:
-                name = doubt.cause.id
-                if doubt.cause is lsm.LSM_UNKNOWN and "modules" in doubt.words:
-                    name = str(doubt.words["modules"])
-                need = doubt.missing[0] if doubt.missing else None
-                why = ": not known is %s" % need.words if need is not None else ""
-                source = need.source if need is not None else "the order of the kernel's checks"
-                lines[seen("%s cannot be excluded%s" % (name, why), source)] = None
-        return tuple(lines)
+def _told(
+    ctx: CallContext,
+    came: Errno,
+    answer: Answer,
+    confidence: Optional[Confidence] = None,
+    doubts: Sequence[Answer] = (),
+) -> Finding:
+    """An answer in words; `confidence` is its own unless the others lower it. `doubts`: what cannot be excluded."""
+    cause = answer.cause
+    assert cause is not None
+    name = "" if came is Errno.NONE else came.name
+    words = {"errno": name, "call": ctx.request.name, "kernel": ctx.host.kernel, **answer.words}
+    summary, fixes = in_words(cause.id, answer.case, **words)
+    evidence = (*answer.evidence, *_not_excluded(cause.id, doubts))
+    return Finding(cause.id, str(confidence or answer.at_most), summary, evidence, fixes, answer.related)
+
+
+def _not_excluded(cause: str, doubts: Sequence[Answer]) -> Tuple[Evidence, ...]:
+    """Why something is not proved: what comes before it, and what would settle that."""
+    lines: Dict[Evidence, None] = {}
+    for doubt in doubts:
+        if doubt.cause is not None and doubt.cause.id != cause:
+            name = doubt.cause.id
+            if doubt.cause is lsm.LSM_UNKNOWN and "modules" in doubt.words:
+                name = str(doubt.words["modules"])
+            need = doubt.missing[0] if doubt.missing else None
+            why = ": not known is %s" % need.words if need is not None else ""
+            source = need.source if need is not None else "the order of the kernel's checks"
+            lines[seen("%s cannot be excluded%s" % (name, why), source)] = None
+    return tuple(lines)
 
 
 def _rank(answer: Answer) -> int:
     return answer.at_most.rank if answer.at_most is not None else 0
 
 
-def _excluded_modules(refusal: Refusal, came: Errno) -> Tuple[Evidence, ...]:
-    granted = selinux_grants(refusal)
-    return (*((granted,) if granted is not None else ()), *lsm.excluded(refusal, came))
-
-
-def _first(refusal: Refusal) -> Optional[Finding]:
-    reading = _Reading(refusal)
-    name = refusal.request.name
-    for check in _BEFORE + (_MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())):
+def _first(ctx: CallContext, came: Errno) -> Optional[Finding]:
+    reading = _Reading(ctx, came)
+    name = ctx.request.name
+    order = _MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())
+    for check in (*_BEFORE, *order, *_ANY_TIME):
         if isinstance(check, (forwards.Rule, EachVma, EachModule)):
-            for step in evaluate(refusal, (check,)):
+            for step in evaluate(ctx, (check,)):
                 finding = reading.take(step.answer)
                 if finding is not None:
                     return finding
         else:
-            finding = cast(Optional[Finding], check(refusal))
+            finding = cast(Optional[Finding], check(ctx))
             if finding is not None:
                 return reading.allow(finding)
-    return reading.best_doubt() or seccomp.filter_possible(refusal)
-
-
-def _unknown(refusal: Refusal) -> Finding:
-    if refusal.errno == "EINTR":
-        signal = seen("EINTR comes from a fatal signal only", "mm/util.c:vm_mmap_pgoff (mmap_write_lock_killable)")
-        return found(refusal, "unknown", signal, case="interrupted", at_most=POSSIBLE)
-    if not refusal.looked_at:
-        return found(refusal, "unknown", case="in-short", at_most=POSSIBLE)
-    evidence = []
-    if refusal.kernel_decided:
-        evidence.append(seen("no seccomp filter answered: the call reached the kernel's own code", "ptrace stops"))
-    if refusal.host.selinux_enforcing is None and "selinux" in refusal.host.lsm:
-        evidence.append(seen("whether SELinux enforces cannot be seen here", "/sys/fs/selinux"))
-    elif refusal.host.selinux_enforcing is None:
-        evidence.append(seen("SELinux is not running", "/sys/fs/selinux"))
-    elif not refusal.host.selinux_enforcing:
-        evidence.append(seen("SELinux is permissive", "/sys/fs/selinux/enforce"))
-    if refusal.effective_mdwe == 0:
-        evidence.append(seen("MDWE is not set", "PR_GET_MDWE"))
-    if refusal.parts() and not any(part.vma.has("sl") for part in refusal.parts()):
-        evidence.append(seen("nothing in the range is sealed", "VmFlags in /proc/PID/smaps"))
-    evidence += _excluded_modules(refusal, Errno(-refusal.result) if refusal.result < 0 else Errno.NONE)
-    if not refusal.host.lsm_known:
-        evidence.append(seen("which security modules are at work is not known", "/sys/kernel/security/lsm"))
-    elif refusal.host.lsm:
-        evidence.append(seen("security modules: %s" % ", ".join(refusal.host.lsm), "/sys/kernel/security/lsm"))
-    return found(refusal, "unknown", *evidence, at_most=POSSIBLE)
+    return reading.best_doubt()

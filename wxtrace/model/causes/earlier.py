@@ -6,18 +6,20 @@ from typing import Iterable
 
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import Refusal, seen
+from wxtrace.model.causes.base import seen
+from wxtrace.model.causes.context import CallContext
 from wxtrace.model.event import Diagnosis
 from wxtrace.model.region import Piece
+from wxtrace.model.syscalls.mprotect import Mprotect
 
 __all__ = ["with_earlier"]
 
 
-def with_earlier(diagnosis: Diagnosis, refusal: Refusal, pieces: Iterable[Piece]) -> Diagnosis:
+def with_earlier(diagnosis: Diagnosis, ctx: CallContext, pieces: Iterable[Piece]) -> Diagnosis:
     """The same diagnosis, with the word that this memory was executable once. `pieces` are the map of the range."""
-    if refusal.request.name not in ("mprotect", "pkey_mprotect") or not refusal.wants & f.PROT_EXEC:
+    if not isinstance(ctx.request, Mprotect) or not ctx.wants & f.PROT_EXEC:
         return diagnosis
-    refused = [(part.vma.line.start, part.vma.line.end) for part in refusal.reached()]
+    refused = [(part.vma.line.start, part.vma.line.end) for part in ctx.reached()]
     pieces = [p for p in pieces if any(start < p.end and p.start < end for start, end in refused)]
     lost = next((p for p in pieces if p.earlier & f.PROT_EXEC and not p.prot & f.PROT_EXEC), None)
     if lost is None:

@@ -6,16 +6,45 @@ glibc up to 2.40 makes the stack executable right after it has mapped the librar
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Sequence, Tuple
 
-from wxtrace.frozen import replace
+from wxtrace.frozen import Frozen, replace
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import CONSISTENT, POSSIBLE, Refusal, developer, in_words, pasteable, seen
+from wxtrace.model.causes.base import in_words, pasteable, seen
+from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.entry import Cause, admin, developer
+from wxtrace.model.enumerations import Confidence, Errno
 from wxtrace.model.event import Diagnosis, Evidence, Fix
 from wxtrace.model.facts import Unloading
 from wxtrace.model.objects import Library
+from wxtrace.model.region import Piece
+from wxtrace.model.syscalls.mprotect import Mprotect
 
-__all__ = ["refused_by_loader", "stack_words", "with_loader"]
+__all__ = ["LOADER", "GivenUp", "refused_by_loader", "stack_words", "with_loader"]
+
+_EXECSTACK = Cause(
+    "loader.execstack",
+    "dynamic loader",
+    "The dynamic loader (glibc 2.41 and later) itself refused a library that wants an executable stack.",
+    {"dlopen": (Errno.EINVAL,)},
+    (),
+    "the loader refused {library}, not the kernel: the library asks for an executable stack",
+    (
+        developer(
+            "Link the library with -z noexecstack (assembler files need .note.GNU-stack), or clear the mark.",
+            "patchelf --clear-execstack {quoted_library}",
+        ),
+        admin(
+            "Start the program with an executable stack (glibc 2.42; weakens the program).",
+            "GLIBC_TUNABLES=glibc.rtld.execstack=2 PROGRAM",
+        ),
+    ),
+    "glibc elf/dl-load.c, elf/dl-execstack.c",
+    example="dlopen_execstack",
+)
+LOADER = (_EXECSTACK,)
+_MOST_EVENTS = 16
+"""From mapping the code of a library to giving it up: its other segments, and what other threads do meanwhile."""
 
 _HEADERS = "the ELF program headers of the file"
 _PF = ((4, "R"), (2, "W"), (1, "E"))
@@ -28,13 +57,13 @@ def stack_words(library: Library) -> str:
     return "its PT_GNU_STACK is %s" % ("".join(letter for bit, letter in _PF if library.stack_flags & bit) or "empty")
 
 
-def with_loader(diagnosis: Diagnosis, refusal: Refusal) -> Diagnosis:
+def with_loader(diagnosis: Diagnosis, ctx: CallContext) -> Diagnosis:
     """The same diagnosis with the library that stands behind the call, if there is one."""
-    library = refusal.probe.library
+    library = ctx.probe.library
     if library is None:
         return diagnosis
     name = library.path.rpartition("/")[2]
-    if (refusal.old.prot or 0) & f.GROWSDOWN:
+    if isinstance(ctx.request, Mprotect) and ctx.request.prot & f.GROWSDOWN:
         return _stack(diagnosis, library, name)
     if library.text_relocations:
         evidence = seen("DT_TEXTREL is set in %s" % library.path, "the dynamic section of the file")
@@ -88,14 +117,56 @@ def _with(diagnosis: Diagnosis, said: str, evidence: Tuple[Evidence, ...], fix: 
     )
 
 
-def refused_by_loader(unloading: Unloading, mapped: int, unmapped: int) -> Diagnosis:
-    """glibc 2.41 and later: dlopen gives such a library up without any call. `mapped`, `unmapped`: the events."""
-    from wxtrace.model.causes.catalogue import CAUSES
+class GivenUp(Frozen):
+    """A library whose mapping one thread has just unmapped again, at event `unmapped`.
 
+    `before`: what was mapped there. `stack`: the main stack as it is. `stack_asked`: the last event at which this
+    thread asked for an executable stack and was refused, 0 for none.
+    """
+
+    unloading: Unloading
+    before: Sequence[Piece]
+    unmapped: int
+    stack: Sequence[Piece]
+    stack_asked: int = 0
+
+
+def refused_by_loader(given_up: GivenUp) -> Optional[Diagnosis]:
+    """glibc 2.41 and later: dlopen gives a library up that wants an executable stack, without any call.
+
+    There is only a pattern of calls: such a library is mapped and, never relocated, unmapped again, while the stack is
+    not executable and nobody asked for that.
+    """
+    unloading = given_up.unloading
+    if not wants_executable_stack(unloading.library) or not _gives_up(unloading.loader):
+        return None
+    code = next((piece for piece in given_up.before if piece.prot & f.PROT_EXEC), None)
+    if code is None or code.region.created_by is None or code.region.backing is None:
+        return None
+    mapped = code.region.created_by
+    if given_up.unmapped - mapped > _MOST_EVENTS or given_up.stack_asked > mapped:
+        return None
+    # What the loader has relocated it makes read-only (PT_GNU_RELRO), or had writable code for a while.
+    if any(piece.earlier & f.PROT_WRITE for piece in given_up.before):
+        return None
+    if any(piece.prot & f.PROT_EXEC for piece in given_up.stack):
+        return None
+    return _gave_it_up(unloading, mapped, given_up.unmapped)
+
+
+def _gives_up(loader: str) -> bool:
+    """Whether this loader may have refused: glibc from 2.41 on, or one that could not be told."""
+    major, _, minor = loader.partition(".")
+    if not loader:
+        return True
+    return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= (2, 41)
+
+
+def _gave_it_up(unloading: Unloading, mapped: int, unmapped: int) -> Diagnosis:
     library = unloading.library
     name = library.path.rpartition("/")[2]
     quoted = pasteable(library.path) if library.stack_flags is not None else None
-    summary, fixes = in_words("loader.execstack", library=name, quoted_library=quoted)
+    summary, fixes = in_words(_EXECSTACK.id, library=name, quoted_library=quoted)
     came_and_went = "its code was mapped at event %d and unmapped at event %d, never relocated" % (mapped, unmapped)
     evidence = [
         seen("%s: %s" % (library.path, stack_words(library)), _HEADERS),
@@ -108,9 +179,9 @@ def refused_by_loader(unloading: Unloading, mapped: int, unmapped: int) -> Diagn
         "Print what dlerror() says: “cannot enable executable stack as shared object requires” settles it."
     )
     return Diagnosis(
-        "loader.execstack",
-        CAUSES["loader.execstack"].refused_by,
-        CONSISTENT if unloading.loader else POSSIBLE,
+        _EXECSTACK.id,
+        _EXECSTACK.refused_by,
+        Confidence.CONSISTENT if unloading.loader else Confidence.POSSIBLE,
         summary,
         tuple(evidence),
         (*fixes, settles),

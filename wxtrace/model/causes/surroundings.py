@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Tuple
 
 from wxtrace.decoders.cgroup import Placement, placement_of
-from wxtrace.model.causes.base import Refusal, pasteable, seen
+from wxtrace.model.causes.base import pasteable, seen
+from wxtrace.model.causes.context import CallContext
 from wxtrace.model.event import Evidence
 
 __all__ = ["belonging", "placement", "service_words"]
@@ -13,25 +14,25 @@ __all__ = ["belonging", "placement", "service_words"]
 _SOURCE = "/proc/PID/cgroup"
 
 
-def _cgroup(refusal: Refusal) -> Optional[str]:
-    if refusal.probe.cgroup is not None:
-        return refusal.probe.cgroup
-    return refusal.seen_filters.origin.cgroup if refusal.seen_filters is not None else None
+def _cgroup(ctx: CallContext) -> Optional[str]:
+    if ctx.probe.cgroup is not None:
+        return ctx.probe.cgroup
+    return ctx.seen_filters.origin.cgroup if ctx.seen_filters is not None else None
 
 
-def placement(refusal: Refusal) -> Optional[Placement]:
+def placement(ctx: CallContext) -> Optional[Placement]:
     """The unit or container, where the path of the control group names one."""
-    path = _cgroup(refusal)
+    path = _cgroup(ctx)
     return placement_of(path) if path else None
 
 
-def belonging(refusal: Refusal) -> Tuple[Evidence, ...]:
+def belonging(ctx: CallContext) -> Tuple[Evidence, ...]:
     """Where the caller belongs, in one line, or none."""
-    place = placement(refusal)
+    place = placement(ctx)
     if place is not None:
         kind = place.kind if place.kind in ("systemd unit", "container") else place.kind + " container"
         return (seen("the process belongs to the %s %s" % (kind, place.name), _SOURCE),)
-    path = _cgroup(refusal)
+    path = _cgroup(ctx)
     return (seen("the process is in the control group %s" % path, _SOURCE),) if path and path != "/" else ()
 
 

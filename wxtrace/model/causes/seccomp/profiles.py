@@ -11,11 +11,11 @@ from typing import Callable, Optional, Sequence, Tuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.abi import CALL_NUMBERS, X86_64
-from wxtrace.model.causes.base import Refusal
-from wxtrace.model.causes.filter_evidence import answer_to
+from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.seccomp.evidence import answer_to
 from wxtrace.model.filters import Action, Asked
 
-__all__ = ["TRIED", "sandbox_of"]
+__all__ = ["profile_of"]
 
 _R, _RW, _RX, _RWX = 1, 3, 5, 7
 _PRIVATE_ANONYMOUS = 0x22
@@ -57,11 +57,6 @@ _CONTAINER_PERSONALITY: Sequence[Test] = (
     (_personality(_UNAME26), True),
     (_personality(_ASK), True),
 )
-TRIED: Tuple[Asked, ...] = tuple(
-    asked for tests in (_WRITE_EXECUTE, _LOCK_PERSONALITY, _CONTAINER_PERSONALITY) for asked, _ in tests
-)
-"""The calls whose answers tell these policies apart."""
-
 _KNOWN = {
     "mmap": (("write-execute", _WRITE_EXECUTE),),
     "mprotect": (("write-execute", _WRITE_EXECUTE),),
@@ -71,18 +66,21 @@ _KNOWN = {
 }
 
 
-def sandbox_of(refusal: Refusal) -> Optional[str]:
-    """The case of seccomp.errno that names the policy; None for a filter that is like no other."""
-    if refusal.errno != "EPERM":
+def profile_of(ctx: CallContext, result: Optional[int]) -> Optional[str]:
+    """The case of seccomp.errno that names the setting behind a filter which answered `result`.
+
+    None for a filter that is like no other.
+    """
+    if result != -errno.EPERM:
         return None
-    for name, tests in _KNOWN.get(refusal.request.name, ()):
-        if _passes(tests, lambda asked: _action(refusal, asked)):
+    for name, tests in _KNOWN.get(ctx.request.name, ()):
+        if _passes(tests, lambda asked: _action(ctx, asked)):
             return name
     return None
 
 
-def _action(refusal: Refusal, asked: Asked) -> Optional[Action]:
-    said = answer_to(refusal, asked)
+def _action(ctx: CallContext, asked: Asked) -> Optional[Action]:
+    said = answer_to(ctx, asked)
     return None if said is None else said.action
 
 

@@ -12,7 +12,8 @@ from typing import List, NamedTuple, Optional, Tuple
 from wxtrace.model import flags as f
 from wxtrace.model.abi import call_name
 from wxtrace.model.calls import symbolic_args
-from wxtrace.model.causes.base import Installed, Refusal, seen
+from wxtrace.model.causes.base import seen
+from wxtrace.model.causes.context import CallContext, Installed
 from wxtrace.model.causes.surroundings import belonging
 from wxtrace.model.event import Evidence
 from wxtrace.model.filters import Action, Asked, verdict
@@ -43,20 +44,20 @@ class Said(NamedTuple):
     exact: bool
 
 
-def answer_to(refusal: Refusal, asked: Asked) -> Optional[Said]:
+def answer_to(ctx: CallContext, asked: Asked) -> Optional[Said]:
     """What the foreign filters answer to a call; None where nobody can tell."""
-    known = refusal.seen_filters
+    known = ctx.seen_filters
     if known is not None and known.programs:
         action = verdict(known.programs, asked)
         if action is not None:
             return Said(action, _KERNEL, True)
-    own = [filter for filter in reversed(refusal.filters) if filter.n is not None]
-    inherited = len(own) < len(refusal.filters)
+    own = [filter for filter in reversed(ctx.filters) if filter.n is not None]
+    inherited = len(own) < len(ctx.filters)
     action = verdict([filter.program for filter in own], asked) if own else None
     if action is not None and not (action.lets_in and inherited):
         return Said(action, _MEMORY, False)
     if inherited and (action is not None or not own):
-        tried = _tried(refusal.host.inherited_answers.get(trial_key(asked), ""))
+        tried = _tried(ctx.host.inherited_answers.get(trial_key(asked), ""))
         return None if tried is None else Said(tried, _TRIED, False)
     return None
 
@@ -75,14 +76,14 @@ def _tried(text: str) -> Optional[Action]:
     return Action("ERRNO", number) if isinstance(number, int) else None
 
 
-def culprit(refusal: Refusal, said: Optional[Said]) -> Optional[Installed]:
+def culprit(ctx: CallContext, said: Optional[Said]) -> Optional[Installed]:
     """The filter that gave the answer: the one whose program says so, or the inherited one if all others let it in."""
-    for filter in reversed(refusal.filters):
+    for filter in reversed(ctx.filters):
         if said is not None and filter.program is not None:
-            if verdict([filter.program], refusal.asked) == said.action:
+            if verdict([filter.program], ctx.asked) == said.action:
                 return filter
-    own = [verdict([filter.program], refusal.asked) for filter in refusal.filters if filter.n is not None]
-    inherited = [filter for filter in refusal.filters if filter.n is None]
+    own = [verdict([filter.program], ctx.asked) for filter in ctx.filters if filter.n is not None]
+    inherited = [filter for filter in ctx.filters if filter.n is None]
     if inherited and all(action is not None and action.lets_in for action in own):
         return inherited[0]
     return None
@@ -99,7 +100,7 @@ _SAYS = {
 }
 
 
-def what_was_said(refusal: Refusal, said: Optional[Said]) -> Tuple[Evidence, ...]:
+def what_was_said(ctx: CallContext, said: Optional[Said]) -> Tuple[Evidence, ...]:
     """The filter's answer to the call, and to the nearest call that it lets in."""
     if said is None:
         return ()
@@ -107,7 +108,7 @@ def what_was_said(refusal: Refusal, said: Optional[Said]) -> Tuple[Evidence, ...
     if answer is None:
         answer = "answers %s to this call" % (f.errno_name(said.action.data) if said.action.data else "0")
     lines = [seen("the filter %s" % answer, said.source)]
-    nearest = nearest_allowed(refusal)
+    nearest = nearest_allowed(ctx)
     if nearest is not None:
         asked, allowed = nearest
         args = symbolic_args(asked.abi, asked.number, asked.args)
@@ -118,12 +119,12 @@ def what_was_said(refusal: Refusal, said: Optional[Said]) -> Tuple[Evidence, ...
     return tuple(lines)
 
 
-def nearest_allowed(refusal: Refusal) -> Optional[Tuple[Asked, Said]]:
-    """The call most like the refused one that the filters let in."""
-    asked = refusal.asked
+def nearest_allowed(ctx: CallContext) -> Optional[Tuple[Asked, Said]]:
+    """The call most like this one that the filters let in."""
+    asked = ctx.asked
     for args in _variants(call_name(asked.abi, asked.number), asked.args):
         variant = asked._replace(args=args)
-        said = answer_to(refusal, variant)
+        said = answer_to(ctx, variant)
         if said is not None and said.action.lets_in:
             return variant, said
     return None
@@ -148,10 +149,10 @@ def _variants(name: str, args: Tuple[int, ...]) -> List[Tuple[int, ...]]:
     return []
 
 
-def who_installed(refusal: Refusal, by: Optional[Installed]) -> Tuple[Evidence, ...]:
+def who_installed(ctx: CallContext, by: Optional[Installed]) -> Tuple[Evidence, ...]:
     """Where the filter comes from; where it is not known which it was, where each comes from."""
     lines: List[Evidence] = []
-    for filter in (by,) if by is not None else refusal.filters:
+    for filter in (by,) if by is not None else ctx.filters:
         if filter.n is not None:
             who = "%s[%d]" % (filter.comm or "process", filter.pid or 0)
             lines.append(seen("%s installed a filter at event %d" % (who, filter.n), "the seccomp or prctl call"))
@@ -159,28 +160,28 @@ def who_installed(refusal: Refusal, by: Optional[Installed]) -> Tuple[Evidence, 
             lines.append(
                 seen("a filter was inherited from whoever started the command", "Seccomp_filters at the start")
             )
-    if is_inherited(refusal, by):
-        lines += _origin(refusal)
+    if is_inherited(ctx, by):
+        lines += _origin(ctx)
     return tuple(lines)
 
 
-def is_inherited(refusal: Refusal, by: Optional[Installed]) -> bool:
+def is_inherited(ctx: CallContext, by: Optional[Installed]) -> bool:
     """Whether the filter that answered was there before wxtrace, as far as anybody can tell."""
     if by is not None:
         return by.n is None
-    return not refusal.filters or any(filter.n is None for filter in refusal.filters)
+    return not ctx.filters or any(filter.n is None for filter in ctx.filters)
 
 
-def _origin(refusal: Refusal) -> List[Evidence]:
-    if refusal.seen_filters is None:
+def _origin(ctx: CallContext) -> List[Evidence]:
+    if ctx.seen_filters is None:
         return []
     lines = []
-    origin = refusal.seen_filters.origin
-    launched = any(filter.n is None for filter in refusal.filters)
+    origin = ctx.seen_filters.origin
+    launched = any(filter.n is None for filter in ctx.filters)
     text = _first_with_filter([one for one in origin.ancestors if one.pid != origin.tid], launched)
     if text:
         lines.append(seen(text, "Seccomp_filters in /proc/PID/status of its ancestors"))
-    lines += belonging(refusal)
+    lines += belonging(ctx)
     return lines
 
 
@@ -199,7 +200,7 @@ def _first_with_filter(ancestors: List[Ancestor], launched: bool) -> str:
     return "" if bound is None else "every process above it has one, up to %s[%d]" % (bound.comm, bound.pid)
 
 
-def listeners(refusal: Refusal) -> str:
+def listeners(ctx: CallContext) -> str:
     """Who holds the listening end of some filter (any filter: which one, nothing tells)."""
-    known = refusal.seen_filters.origin.listeners if refusal.seen_filters is not None else []
+    known = ctx.seen_filters.origin.listeners if ctx.seen_filters is not None else []
     return ", ".join("%s[%d]" % (one.comm, one.pid) for one in known)

@@ -18,6 +18,8 @@ _MAP = "the region map"
 _CALLS = "the calls since it was made"
 _NULL_PAGES = 1 << 16
 """vm.mmap_min_addr as distributions set it: a null pointer, or a field of a structure at one."""
+_CRASHES = frozenset({0xBBADBEEF, 0xFBADBEEF})
+"""WTF's CRASH() (WebKit Source/WTF/wtf/Assertions.h)."""
 _MAP_FAILED = (1 << 64) - 1
 _ERROR_NUMBERS = (1 << 64) - 4095
 """System calls answer -4095 to -1 for an error (include/linux/err.h:IS_ERR_VALUE); glibc's mmap turns that into -1."""
@@ -28,12 +30,16 @@ _STACK_GAP = 1 << 20
 
 
 class FaultPlace(NamedTuple):
-    """`words` end the sentence about the fault. `guard`: the address is behind the end of a thread's stack."""
+    """`words` end the sentence about the fault. `guard`: the address is behind the end of a thread's stack.
+
+    `result_used`: the address is what a refused call returned.
+    """
 
     words: str = ""
     evidence: Tuple[Evidence, ...] = ()
     guard: bool = False
     was_executable: bool = False
+    result_used: bool = False
 
 
 NOWHERE = FaultPlace()
@@ -91,12 +97,17 @@ def _ends_a_stack(space: AddressSpace, piece: Piece) -> bool:
 
 
 def _unmapped(address: int, sp: int, space: AddressSpace) -> FaultPlace:
+    if address == 0:
+        return FaultPlace(": a null pointer, or a crash on purpose, for which some programs write to address 0")
     if address < _NULL_PAGES:
-        return FaultPlace(": a null pointer, or one that was computed from it")
+        return FaultPlace(": a pointer that was computed from a null pointer")
+    if address in _CRASHES:
+        return FaultPlace(": the address that WebKit and its relatives write to when they crash on purpose")
     if address == _MAP_FAILED:
-        return FaultPlace(": that is MAP_FAILED, what a refused mmap returns")
+        return FaultPlace(": that is MAP_FAILED, what a refused mmap returns", result_used=True)
     if address >= _ERROR_NUMBERS:
-        return FaultPlace(": an error number used as an address, or one computed from MAP_FAILED or a null pointer")
+        words = ": an error number used as an address, or one computed from MAP_FAILED or a null pointer"
+        return FaultPlace(words, result_used=True)
     below, above = space.neighbours(address, address)
     if above is not None and above.region.grows_down and abs(address - sp) <= _STACK_GAP:
         evidence = seen("the stack reaches down to %#x, the stack pointer is %#x" % (above.start, sp), _MAP)

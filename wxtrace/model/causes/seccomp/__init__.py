@@ -1,0 +1,1 @@
+"""seccomp filters that are not ours: what one answered, which it was, and who installed it."""
