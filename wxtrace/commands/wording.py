@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Iterable, List, Optional, Sequence, TextIO
 
-from wxtrace.model.abi import call_name
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
 from wxtrace.model.causes.base import size_text
 from wxtrace.model.event import Event, Ladder, Touched
 from wxtrace.model.facts import Call
 from wxtrace.model.flags import errno_name
 from wxtrace.model.frames import ANONYMOUS, Frame, callers
+from wxtrace.model.syscalls.table import call_name
 from wxtrace.printable import printable
 
 __all__ = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.abi import call_name
+from wxtrace.model.syscalls.table import call_name
 
 __all__ = [
     "MAP_CHANGING",

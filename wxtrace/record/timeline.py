@@ -14,8 +14,8 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, TextIO, Tuple
 
 from wxtrace.errors import OutputError, RecordError
 from wxtrace.model import facts
-from wxtrace.model.abi import ABI_NAMES
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.event import REFUSED, Amendment, CallStack, Event, Touched
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
@@ -122,7 +122,7 @@ class _Writer:
     def _event_text(self, event: Event, amendment: Optional[Amendment]) -> str:
         call = event.call
         if call is not None:
-            abi, args, raw = _word(ABI_NAMES[call.abi]), _args_text(call), _RAW % call.args
+            abi, args, raw = _word(Abi(call.abi).label), _args_text(call), _RAW % call.args
         else:
             details = {key: _argument(value) for key, value in (event.details or {}).items()}
             abi, args, raw = _encode(self._abi_of(event)), _encode(details), "[]"
@@ -151,7 +151,7 @@ class _Writer:
 
     def _abi_of(self, event: Event) -> str:
         images = self._story.processes[event.proc - 1].images
-        return images[-1][1].abi if images else ABI_NAMES[0]
+        return images[-1][1].abi if images else Abi(0).label
 
     def _head(self) -> Dict[str, Any]:
         story = self._story

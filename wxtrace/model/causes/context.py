@@ -12,8 +12,8 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from wxtrace.decoders.procmaps import Vma
 from wxtrace.frozen import Frozen
 from wxtrace.model import flags as f
-from wxtrace.model.abi import I386
 from wxtrace.model.calls import Request
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.event import Touched
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Host, Probe
 from wxtrace.model.filters import Asked, Program, SeenFilters, verdict
@@ -233,7 +233,7 @@ class CallContext(Frozen):
     @property
     def task_size(self) -> int:
         """Where the addresses of the program end (arch/x86/include/asm/page_64_types.h; no 5-level paging)."""
-        i386 = self.call is not None and self.call.abi == I386
+        i386 = self.call is not None and self.call.abi == Abi.I386
         return 0xFFFFE000 if i386 else (1 << 47) - self.host.page_size
 
     def capable(self, capability: int) -> bool:

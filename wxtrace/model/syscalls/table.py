@@ -28,7 +28,7 @@ from wxtrace.model.syscalls import (
 )
 from wxtrace.model.syscalls.row import CallRequest, Other, Syscall, Words
 
-__all__ = ["BY_NAME", "BY_NUMBER", "SYSCALLS", "call_name", "request_of", "row_of", "symbolic_args"]
+__all__ = ["BY_NAME", "BY_NUMBER", "NUMBERS", "SYSCALLS", "call_name", "request_of", "row_of", "symbolic_args"]
 
 SYSCALLS: Tuple[Syscall, ...] = tuple(
     row
@@ -56,6 +56,10 @@ SYSCALLS: Tuple[Syscall, ...] = tuple(
     for row in module.ROWS
 )
 BY_NAME: Dict[str, Syscall] = {row.name: row for row in SYSCALLS}
+NUMBERS: Tuple[Dict[str, int], ...] = tuple(
+    {row.name: row.numbers[abi] for row in SYSCALLS if abi in row.numbers} for abi in Abi
+)
+"""By ABI."""
 BY_NUMBER: Tuple[Dict[int, Syscall], ...] = tuple(
     {row.numbers[abi]: row for row in SYSCALLS if abi in row.numbers} for abi in Abi
 )

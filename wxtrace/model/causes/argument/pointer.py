@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from wxtrace.model.abi import CALL_NUMBERS, I386
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, rule
 from wxtrace.model.causes.argument.entries import POINTER
 from wxtrace.model.causes.argument.evidence import argument
 from wxtrace.model.causes.context import CallContext
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Abi, Errno
 from wxtrace.model.syscalls.aio import IoSetup
 from wxtrace.model.syscalls.arch_prctl import ArchPrctl
 from wxtrace.model.syscalls.madvise import ProcessMadvise
@@ -19,6 +18,7 @@ from wxtrace.model.syscalls.prctl import Prctl
 from wxtrace.model.syscalls.process import Clone3
 from wxtrace.model.syscalls.ptrace import Ptrace
 from wxtrace.model.syscalls.seccomp import Seccomp
+from wxtrace.model.syscalls.table import NUMBERS
 
 __all__ = ["pointer"]
 
@@ -51,7 +51,7 @@ def _pointers(ctx: CallContext) -> Tuple[int, ...]:
         return (request.addr, request.data)
     if isinstance(request, Prctl):
         return (request.arg2, request.arg3, request.arg4, request.arg5)
-    if isinstance(request, Mmap) and ctx.call is not None and ctx.call.abi == I386:
+    if isinstance(request, Mmap) and ctx.call is not None and ctx.call.abi == Abi.I386:
         # The old mmap of i386 takes its arguments in a block of memory.
-        return ctx.call.args[:1] if ctx.call.number == CALL_NUMBERS[I386]["mmap"] else ()
+        return ctx.call.args[:1] if ctx.call.number == NUMBERS[Abi.I386]["mmap"] else ()
     return ()
