@@ -87,10 +87,11 @@ def test_a_hole_is_seen_in_our_own_map() -> None:
 def test_the_limits_are_those_of_this_call() -> None:
     told = told_with()
     far = 1 << 60
-    probe = Probe(100, status={"VmSize": "4096 kB", **KERNEL}, limits={"Max address space": None})
+    status, sysctl = {"VmSize": "4096 kB", **KERNEL}, {"vm.max_map_count": "65530"}
+    probe = Probe(100, status=status, sysctl=sysctl, limits={"Max address space": None})
     told.call("mmap", far, PAGE, R, ANON | 0x10, -1, 0, result=ENOMEM, probe=probe)
     assert cause_of(told.last) == ("address.no-room", "proved")
-    now = replace(BUSY, status=probe.status, limits={"Max address space": 64 << 20})
+    now = replace(BUSY, status=status, sysctl=sysctl, limits={"Max address space": 64 << 20})
     told.call("mmap", 0, 128 << 20, R, ANON, -1, 0, result=ENOMEM, probe=now)
     assert (told.last.outcome, *cause_of(told.last)) == (REFUSED, "limit.address-space", "consistent")
 
@@ -103,7 +104,7 @@ def counted(told: Told, probe: Probe) -> Event:
 def test_mappings_are_counted_anew_once_the_map_is_another() -> None:
     told = told_with()
     status, sysctl = {"VmSize": "400 kB"}, {"vm.max_map_count": "5"}
-    counted(told, Probe(100, status=status, sysctl=sysctl, map_count=5))
+    counted(told, Probe(100, status=status, sysctl=sysctl, map_count=6))
     assert cause_of(counted(told, replace(BUSY, status=status, sysctl=sysctl))) == ("limit.map-count", "consistent")
     told.call("munmap", ANON_AT, 4 * PAGE)
     assert cause_of(counted(told, replace(BUSY, status=status, sysctl=sysctl)))[0] == "unknown"

@@ -218,6 +218,8 @@ class Probe(Frozen):
     cgroup: Optional[str] = None
     # The file behind a refusal of PROT_EXEC: the one to be made executable, or whose loading asks for the stack.
     library: Optional[Library] = None
+    # Bytes of the program's own data (end_data - start_data), which RLIMIT_DATA counts with the heap.
+    data_size: Optional[int] = None
 
 
 class FilterCode(Frozen):
