@@ -17,6 +17,7 @@ from wxtrace.model.failing import apply_failure, seal_in_part
 from wxtrace.model.outcome import outcome_of_failure
 from wxtrace.model.processes import Pending, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
+from wxtrace.model.syscalls.mmap import has_unreadable_block
 from wxtrace.model.syscalls.request import typed_request
 
 __all__ = ["Judge"]
@@ -59,8 +60,9 @@ class Judge:
         self, task: TaskState, call: facts.Call, request: Request, errno: str, touched: List[Touched]
     ) -> Refusal:
         host = self.cast.run.host if self.cast.run is not None else facts.Host("", "", 4096)
+        unreadable = has_unreadable_block(call.abi, call.number, call.result, call.decided)
         return Refusal(
-            typed_request(call_name(call.abi, call.number), call.args),
+            typed_request(call_name(call.abi, call.number), None if unreadable else call.args),
             call.decided,
             host,
             self.probes.pop(call.tid, facts.Probe(call.tid)),
@@ -83,7 +85,9 @@ class Judge:
         assert call.result is not None
         errno = flags.errno_name(-call.result) if call.result < 0 else ""
         changes = self.apply_resynced(task)
-        touched = apply_failure(task.state.space, request, changes, self.cast.page_size)
+        touched: List[Touched] = []
+        if not has_unreadable_block(call.abi, call.number, call.result, call.decided):
+            touched = apply_failure(task.state.space, request, changes, self.cast.page_size)
         refusal = self._refusal(task, call, request, errno, touched)
         touched = _with_evidence(touched, refusal.probe)
         partial = _partial(touched, request, self.cast.page_size)
@@ -95,7 +99,7 @@ class Judge:
                 rest = [part for part in touched if not any(part.start < s.end and s.start < part.end for s in sealed)]
                 touched = sorted([*rest, *sealed], key=lambda part: part.start)
         diagnosis, related = self._diagnose(task, refusal, partial)
-        outcome = outcome_of_failure(diagnosis.cause, request, errno)
+        outcome = outcome_of_failure(diagnosis.cause, request, errno, refusal.kernel_decided)
         name = call_name(call.abi, call.number)
         result = call.result if call.result >= 0 else None
         event = self.cast.event(task, call.t_ns, name, outcome, call, None, result, errno or None, touched, diagnosis)

@@ -26,6 +26,7 @@ from wxtrace.model.causes.argument import (
 )
 from wxtrace.model.causes.entry import Need
 from wxtrace.model.objects import Segment
+from wxtrace.model.syscalls.request import Other
 
 TOP = 1 << 64
 R, RW = 1, 3
@@ -499,11 +500,10 @@ def test_a_pointer_is_named_and_proved_by_exclusion(call: Tuple[Any, ...], shown
     assert ([evidence.fact for evidence in given.evidence], given.by_exclusion) == (["it was given " + shown], True)
 
 
-def test_only_the_old_mmap_of_i386_has_a_pointer() -> None:
-    call = ("mmap", 0x1234)
-    assert asked(pointer.pointer, call, abi=I386) == "? EFAULT argument.pointer"
-    assert asked(pointer.pointer, ("mmap2", 0x1234), abi=I386) == LETS_THROUGH
-    assert asked(pointer.pointer, call) == LETS_THROUGH
+def test_an_mmap_whose_arguments_could_be_read_has_no_pointer() -> None:
+    assert asked(pointer.pointer, ("mmap", 0x1234), abi=I386) == LETS_THROUGH
+    unread = replace(context(("mmap", 0x1234), abi=I386), request=Other("mmap"))
+    assert [evidence.fact for evidence in pointer.pointer(unread).evidence] == ["it was given 0x1234"]
 
 
 def test_nothing_is_proved_by_exclusion_where_a_filter_may_have_answered() -> None:

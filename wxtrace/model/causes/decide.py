@@ -50,6 +50,7 @@ from wxtrace.model.causes.entry import Need
 from wxtrace.model.causes.order import EachVma, evaluate
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.event import Diagnosis, Partial
+from wxtrace.model.syscalls.request import Other
 
 __all__ = ["diagnose", "diagnosis_of"]
 
@@ -96,7 +97,6 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         selinux.selinux_at_mmap,
         *_NEW_MEMORY,
         descriptors.secret_memory,
-        pointer.pointer,
         modules.module_with_sign,
         descriptors.driver_refused,
     ),
@@ -298,10 +298,17 @@ class _Reading:
         return Finding(cause.id, confidence, summary, tuple(evidence), fixes, answer.related)
 
 
+def _order(refusal: Refusal) -> Tuple[Any, ...]:
+    if isinstance(refusal.request, Other):
+        # Its arguments could not be read.
+        return (pointer.pointer,)
+    name = refusal.request.name
+    return _MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())
+
+
 def _first(refusal: Refusal) -> Optional[Finding]:
     reading = _Reading(refusal)
-    name = refusal.request.name
-    for check in _BEFORE + (_MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())):
+    for check in _BEFORE + _order(refusal):
         if isinstance(check, (forwards.Rule, EachVma)):
             for step in evaluate(refusal, (check,)):
                 finding = reading.take(step.answer)
