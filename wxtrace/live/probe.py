@@ -26,7 +26,7 @@ from wxtrace.decoders.proctext import (
     parse_status,
 )
 from wxtrace.live import ptrace
-from wxtrace.live.host import security_modules
+from wxtrace.live.host import address_bits, security_modules
 from wxtrace.live.inject import query_mdwe
 from wxtrace.live.libraries import library_of_refusal
 from wxtrace.live.machine_evidence import Room, cpu_features, huge_pages, room_left, same_namespaces, segment
@@ -38,6 +38,8 @@ from wxtrace.model.calls import Request
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Probe
 from wxtrace.model.objects import Descriptor, MountFact
 from wxtrace.model.restrictions import ModuleState, SelinuxState
+from wxtrace.model.syscalls.request import typed_request
+from wxtrace.model.task_size import searched_below, task_size
 
 __all__ = ["Prober"]
 
@@ -81,6 +83,7 @@ class Prober:
     """Collects evidence; `mdwe` is what the tracer knows of processes it launched (None when it attached)."""
 
     def __init__(self) -> None:
+        self._page_size = os.sysconf("SC_PAGE_SIZE")
         self._budget = BUDGET_SECONDS
         self._refilled = time.monotonic()
         self._kinds: Set[Tuple[int, str, Optional[int], int]] = set()
@@ -113,7 +116,12 @@ class Prober:
         except DecodeError:
             pass
         short_of_memory = call.result in (-12, -11) or name == "brk"
-        room = room_left(tid, name in _NEEDING_ROOM) if short_of_memory else Room()
+        personality = _hex(read_proc(tid, "personality", 64))
+        room = Room()
+        if short_of_memory:
+            end = task_size(call.abi, address_bits(), self._page_size, personality or 0)
+            asked = typed_request(name, call.args)
+            room = room_left(tid, searched_below(asked, end, self._page_size) if name in _NEEDING_ROOM else None)
         same = same_namespaces(tid) if name in ("memfd_create", "shmat") else False
         descriptor = None
         if name == "mmap" or name == "mmap2":
@@ -147,7 +155,7 @@ class Prober:
             selinux=selinux,
             modules=modules,
             cgroup=cgroup_path(read_proc(tid, "cgroup", 65536)) if call.result in (_EACCES, _EPERM) else None,
-            personality=_hex(read_proc(tid, "personality", 64)),
+            personality=personality,
             start_brk=start_brk,
             start_stack=start_stack,
             brk=task.space.brk,

@@ -15,6 +15,8 @@ from wxtrace.model.causes.address.occupied import occupied
 from wxtrace.model.causes.address.room import beyond_the_end, cannot_stay, no_gap
 from wxtrace.model.causes.address.special import cannot_grow, vsyscall
 from wxtrace.model.causes.address.unmapped import unmapped
+from wxtrace.model.causes.argument.mremap import target
+from wxtrace.model.causes.argument.ranges import munmap
 from wxtrace.model.causes.entry import Need
 from wxtrace.model.causes.order import EachVma, evaluate
 from wxtrace.model.event import Touched
@@ -125,6 +127,19 @@ def test_occupied(call: Tuple[Any, ...], said: str) -> None:
     assert asked(occupied, call) == said
 
 
+def test_a_segment_takes_all_of_its_range() -> None:
+    sized = replace(over(mapped(AT, 1), mapped(AT + 4 * PAGE, 1)), segment=Segment(0o600, 1, 1, False, 3 * PAGE, 1))
+    assert asked(occupied, ("shmat", 5, AT + PAGE, 0), sized) == LETS_THROUGH
+    assert asked(occupied, ("shmat", 5, AT + 2 * PAGE, 0), sized) == "EINVAL address.occupied:segment"
+    assert asked(occupied, ("shmat", 5, AT + PAGE + 8, f.SHM_RND), sized) == LETS_THROUGH
+    assert asked(occupied, ("shmat", 5, AT + PAGE - 8, f.SHM_RND), sized) == "EINVAL address.occupied:segment"
+    end = TASK_SIZE - 3 * PAGE
+    assert asked(beyond_the_end, ("shmat", 5, end, 0), sized) == LETS_THROUGH
+    assert asked(beyond_the_end, ("shmat", 5, end + PAGE, 0), sized) == "ENOMEM address.no-room"
+    assert asked(beyond_the_end, ("shmat", 5, 0, 0), sized) == LETS_THROUGH
+    assert asked(beyond_the_end, ("shmat", 5, end + PAGE, 0)) == LETS_THROUGH
+
+
 def test_what_was_not_read_may_be_in_the_way() -> None:
     assert asked(occupied, mmap(AT, PAGE, NOREPLACE), BLIND) == "? EEXIST address.occupied"
     assert asked(occupied, ("shmat", 5, AT, 0), BLIND) == "? EINVAL address.occupied:segment"
@@ -181,6 +196,26 @@ def test_before_6_17_mremap_gives_enomem_for_a_size_that_no_space_has() -> None:
     assert asked(beyond_the_end, ("mremap", AT, PAGE, TASK_SIZE, MAYMOVE), host=OLD) == LETS_THROUGH
     assert asked(beyond_the_end, ("mremap", AT, long, long, MAYMOVE), host=OLD) == LETS_THROUGH
     assert asked(beyond_the_end, ("mremap", AT, PAGE, long, MAYMOVE | LEAVE), host=OLD) == LETS_THROUGH
+
+
+def test_with_5_level_paging_addresses_end_at_2_to_the_56() -> None:
+    host = replace(HOST, address_bits=56)
+    high, end = 1 << 50, (1 << 56) - PAGE
+    assert asked(beyond_the_end, mmap(high, PAGE, FIXED), host=host) == LETS_THROUGH
+    assert asked(beyond_the_end, mmap(end - PAGE, PAGE, FIXED), host=host) == LETS_THROUGH
+    assert asked(beyond_the_end, mmap(end, PAGE, FIXED), host=host) == "ENOMEM address.no-room"
+    assert asked(munmap, ("munmap", high, 0), host=host) == "EINVAL argument.length"
+    call = ("mremap", high, 2 * PAGE, 2 * PAGE, MAYMOVE | TO, high + PAGE)
+    assert asked(target, call, host=host) == "EINVAL argument.flags:overlap"
+
+
+def test_without_a_high_hint_the_kernel_looks_below_2_to_the_47() -> None:
+    host, huge = replace(HOST, address_bits=56), 1 << 50
+    assert asked(beyond_the_end, mmap(0, huge), host=host) == LETS_THROUGH
+    assert asked(no_gap, mmap(0, huge), gaps(1 << 46), host=host) == "ENOMEM address.no-room:window"
+    assert asked(no_gap, mmap(huge, huge), gaps(1 << 46), host=host) == "ENOMEM address.no-room:full"
+    assert asked(no_gap, mmap(huge, huge), gaps(1 << 55), host=host) == LETS_THROUGH
+    assert answer(no_gap, mmap(0, huge), gaps(0), host).words["window"] == hex(TASK_SIZE)
 
 
 BIG, GUARD = 1 << 20, 257 * PAGE

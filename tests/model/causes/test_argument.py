@@ -468,6 +468,15 @@ def test_a_segment_that_is_there_and_one_of_another_namespace() -> None:
     assert answer(shm.segment, ("shmat", 5, 0, 0), elsewhere).missing == (Need.SEGMENT,)
 
 
+def test_a_segment_that_wraps_around() -> None:
+    sized = replace(PROBE, segment=Segment(0o600, 1, 1, False, 2 * PAGE, 1))
+    assert asked(shm.range_of_segment, ("shmat", 5, TOP - 3 * PAGE, 0), sized) == LETS_THROUGH
+    assert asked(shm.range_of_segment, ("shmat", 5, TOP - 2 * PAGE, 0), sized) == "EINVAL argument.length:wraps"
+    assert asked(shm.range_of_segment, ("shmat", 5, TOP - PAGE, f.SHM_REMAP), sized) == LETS_THROUGH
+    assert asked(shm.range_of_segment, ("shmat", 5, TOP - PAGE, 0)) == LETS_THROUGH
+    assert asked(shm.range_of_segment, ("shmat", 5, 0, 0), sized) == LETS_THROUGH
+
+
 def test_what_was_attached_and_what_was_not() -> None:
     assert asked(shm.attached, ("shmdt", AT), over(mapped(AT, 1, path="/SYSV00000000 (deleted)"))) == LETS_THROUGH
     assert asked(shm.attached, ("shmdt", AT), over(mapped(AT, 1, path="/srv/data"))) == "? EINVAL argument.shm:detach"

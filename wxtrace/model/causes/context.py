@@ -12,7 +12,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from wxtrace.decoders.procmaps import Vma
 from wxtrace.frozen import Frozen
 from wxtrace.model import flags as f
-from wxtrace.model.abi import I386
+from wxtrace.model.abi import X86_64
 from wxtrace.model.calls import Request
 from wxtrace.model.causes import module_hooks
 from wxtrace.model.enumerations import Errno
@@ -26,6 +26,7 @@ from wxtrace.model.syscalls.mremap import Mremap
 from wxtrace.model.syscalls.remap_file_pages import RemapFilePages
 from wxtrace.model.syscalls.request import CallRequest
 from wxtrace.model.syscalls.shm import Shmat, Shmdt
+from wxtrace.model.task_size import searched_below, task_size
 
 __all__ = ["CallContext", "Installed", "Part"]
 
@@ -122,7 +123,10 @@ class CallContext(Frozen):
         if isinstance(request, Mremap) and request.flags & f.MREMAP_FIXED:
             return self._parts(request.new_address, request.new_address + request.new_size)
         if isinstance(request, Shmat):
-            return self._parts(request.shmaddr, request.shmaddr + 1)
+            size = self.probe.segment.size if self.probe.segment is not None else None
+            # SHM_RND rounds the address down; without it one inside a page is refused.
+            start = request.shmaddr // self.host.page_size * self.host.page_size
+            return self._parts(start, start + (size or 1))
         if isinstance(request, Brk):
             return self._parts(request.addr, self.probe.brk or 0)
         if isinstance(request, Shmdt):
@@ -172,9 +176,14 @@ class CallContext(Frozen):
 
     @property
     def task_size(self) -> int:
-        """Where the addresses of the program end (arch/x86/include/asm/page_64_types.h; no 5-level paging)."""
-        i386 = self.call is not None and self.call.abi == I386
-        return 0xFFFFE000 if i386 else (1 << 47) - self.host.page_size
+        """Where the addresses of the program end."""
+        abi = self.call.abi if self.call is not None else X86_64
+        return task_size(abi, self.host.address_bits, self.host.page_size, self.probe.personality or 0)
+
+    @property
+    def searched_below(self) -> int:
+        """Where the kernel stops looking for a gap for this call."""
+        return searched_below(self.request, self.task_size, self.host.page_size)
 
     def capable(self, capability: int) -> bool:
         """Whether the thread has a capability in its own user namespace, by number (capabilities(7))."""

@@ -34,6 +34,11 @@ NO_ROOM = Cause(
     "mm/mmap.c:__get_unmapped_area",
     {
         "full": Case("no gap between the mappings of the process is large enough: the largest has {gap}"),
+        "window": Case(
+            "no gap below {window} is large enough, the largest has {gap}, and the kernel looks above it only where a "
+            "hint leads there",
+            (developer("Pass an address above {window} as a hint, where the code can do with such addresses."),),
+        ),
         "low": Case(
             "MAP_32BIT takes memory between 1 and 2 GiB only, and the largest gap there has {gap}",
             (developer("Drop MAP_32BIT where the code can do without it."),),
@@ -66,6 +71,11 @@ def beyond_the_end(ctx: CallContext) -> Answer:
         length = request.new_size
         if not _grows(request) or ctx.kernel >= (6, 17):
             return LETS_THROUGH
+    elif isinstance(request, Shmat):
+        segment = ctx.probe.segment
+        if not request.shmaddr or segment is None or segment.size is None:
+            return LETS_THROUGH
+        length, start = segment.size, request.shmaddr
     else:
         assert isinstance(request, Mmap)
         length, start = request.length, request.addr if request.flags & _FIXED else 0
@@ -87,11 +97,12 @@ def no_gap(ctx: CallContext) -> Answer:
     if gap is None:
         return cannot_tell(ctx, NO_ROOM, Need.GAPS)
     fact = seen("the largest gap has %d bytes" % gap, "/proc/PID/maps")
-    case, words = "low" if low else "full", size_text(gap)
+    end = ctx.searched_below
+    case = "low" if low else "window" if end < ctx.task_size else "full"
     if gap < length:
-        return refuses(ctx, NO_ROOM, fact, case=case, gap=words)
+        return refuses(ctx, NO_ROOM, fact, case=case, gap=size_text(gap), window=hex(end))
     if gap < length + _GUARD_PAGES * ctx.host.page_size:
-        return may_refuse(ctx, NO_ROOM, fact, case=case, gap=words)
+        return may_refuse(ctx, NO_ROOM, fact, case=case, gap=size_text(gap), window=hex(end))
     return LETS_THROUGH
 
 
