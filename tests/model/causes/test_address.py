@@ -40,6 +40,10 @@ def gaps(largest: Any, low: Any = None, **more: Any) -> Any:
     return replace(PROBE, largest_gap=largest, largest_low_gap=low, **more)
 
 
+def touched(start: int, before: str, after: str) -> Touched:
+    return Touched(1, start, start + PAGE, before, "r--", after, "anon")
+
+
 # Holes
 
 
@@ -84,13 +88,21 @@ def test_where_the_hole_is(call: Tuple[Any, ...], hole: Tuple[int, int]) -> None
     assert given.words["hole"] == "%#x-%#x" % (AT + hole[0] * PAGE, AT + hole[1] * PAGE)
 
 
-def test_a_hole_cannot_be_known_where_not_all_was_read() -> None:
-    given = answer(unmapped, ("mprotect", AT, 5 * PAGE, RW), replace(HOLED, vmas_complete=False))
+def test_a_hole_behind_what_was_read_is_looked_up_in_the_map_that_was_kept() -> None:
+    """As far as smaps was read it tells; the map that was kept tells the rest, and without it nothing does."""
+    cut = replace(HOLED, vmas_complete=False)
+    near, far = ("mprotect", AT, 4 * PAGE, RW), ("mprotect", AT + 3 * PAGE, 7 * PAGE, RW)
+    assert asked(unmapped, near, cut) == "? ENOMEM address.unmapped"
+    given = answer(unmapped, far, cut)
     assert (given.missing, given.at_most) == ((Need.MAPPINGS,), None)
-
-
-def touched(start: int, before: str, after: str) -> Touched:
-    return Touched(1, start, start + PAGE, before, "r--", after, "anon")
+    kept = tuple(touched(AT + page * PAGE, "rw-", "rw-") for page in (3, 4, 5, 6, 8))
+    given = answer(unmapped, far, cut, touched=kept)
+    assert given.words["hole"] == "%#x-%#x" % (AT + 7 * PAGE, AT + 8 * PAGE)
+    assert [evidence.source for evidence in given.evidence] == ["wxtrace's own map"]
+    whole = tuple(touched(AT + page * PAGE, "rw-", "rw-") for page in range(3, 10))
+    assert asked(unmapped, far, cut, touched=whole) == LETS_THROUGH
+    gone = tuple(part._replace(before=None, after=None) if part.start == AT + 7 * PAGE else part for part in whole)
+    assert asked(unmapped, far, cut, touched=gone) == "? ENOMEM address.unmapped"
 
 
 def test_a_hole_behind_memory_that_kept_its_protection_was_never_seen() -> None:

@@ -142,7 +142,15 @@ ROWS: Tuple[Row, ...] = (
     (mremap.one_mapping, ("mremap", AT, 4 * PAGE, 9 * PAGE, MAYMOVE), LETS_THROUGH),
     (mremap.one_mapping, ("mremap", AT, 4 * PAGE + 1, 9 * PAGE, MAYMOVE), "EFAULT argument.length:across"),
     (mremap.one_mapping, ("mremap", AT, 9 * PAGE, 4 * PAGE, 0), LETS_THROUGH),
-    (mremap.one_mapping, ("mremap", AT, 9 * PAGE, 5 * PAGE, 0), "EFAULT argument.length:across"),
+    (mremap.one_mapping, ("mremap", AT, 9 * PAGE, 5 * PAGE, 0), LETS_THROUGH),
+    (mremap.one_mapping, ("mremap", AT, 5 * PAGE, 5 * PAGE, 0), LETS_THROUGH),
+    (mremap.one_mapping, ("mremap", AT, 9 * PAGE, 4 * PAGE, MAYMOVE | FIXED, 0), LETS_THROUGH),
+    (mremap.one_mapping, ("mremap", AT, 9 * PAGE, 5 * PAGE, MAYMOVE | FIXED, 0), "EFAULT argument.length:across"),
+    (mremap.given_up, ("mremap", AT, TASK_SIZE - AT, PAGE, 0), LETS_THROUGH),
+    (mremap.given_up, ("mremap", AT, TASK_SIZE - AT + 1, PAGE, 0), "EINVAL argument.length:beyond"),
+    (mremap.given_up, ("mremap", AT, TASK_SIZE, TASK_SIZE, 0), LETS_THROUGH),
+    (mremap.given_up, ("mremap", AT, TOP - 1, PAGE, 0), LETS_THROUGH),
+    (mremap.copy, ("mremap", AT, TOP - 1, PAGE, 0), "EINVAL argument.length:copy"),
     (mremap.one_mapping, ("mremap", AT, 5 * PAGE, 5 * PAGE, MAYMOVE | FIXED, 0), LETS_THROUGH),
     (mremap.one_mapping, ("mremap", AT, 5 * PAGE, 5 * PAGE, MAYMOVE | DONTUNMAP), "EFAULT argument.length:across"),
     (mremap.one_mapping, ("mremap", AT + 4 * PAGE, PAGE, 2 * PAGE, 0), LETS_THROUGH),
@@ -191,6 +199,8 @@ ROWS: Tuple[Row, ...] = (
     (aio.events, ("io_setup", 1 << 32, AT), "EINVAL argument.pointer:used"),
     (aio.events, ("io_setup", 4194304, AT), LETS_THROUGH),
     (aio.events, ("io_setup", 4194305, AT), "EINVAL argument.length:events"),
+    (aio.events, ("io_setup", 0x80000001, AT), LETS_THROUGH),
+    (aio.events, ("io_setup", 0xFFFFFFFF, AT), "EINVAL argument.length:events"),
     (aio.context, ("io_setup", 1, AT), "? EINVAL argument.pointer:used"),
     (aio.ring, ("io_destroy", AT), "EINVAL argument.pointer:context"),
     (control.seccomp, ("seccomp", 1, 0x1F, AT), LETS_THROUGH),
@@ -240,9 +250,6 @@ def test_answer(rule: Rule, call: Tuple[Any, ...], said: str) -> None:
             "6.16.0",
             "EINVAL argument.flags:resize",
         ),
-        (mremap.one_mapping, ("mremap", AT, 5 * PAGE, 5 * PAGE, 0), "6.16.0", LETS_THROUGH),
-        (mremap.one_mapping, ("mremap", AT, 9 * PAGE, 5 * PAGE, 0), "6.16.0", LETS_THROUGH),
-        (mremap.one_mapping, ("mremap", AT, 5 * PAGE, 5 * PAGE, 0), "6.17.0", "EFAULT argument.length:across"),
         (
             mremap.one_mapping,
             ("mremap", AT, 5 * PAGE, 5 * PAGE, MAYMOVE | FIXED, 0),
@@ -402,6 +409,12 @@ def test_advice_cannot_be_known_without_flags() -> None:
     assert (given.missing, given.at_most) == ((Need.VM_FLAGS,), None)
 
 
+def test_advice_that_a_mapping_may_not_take_that_was_not_read() -> None:
+    given = answer(madvise.not_built_in, ("madvise", AT, 1 << 40, 103), BLIND)
+    assert (given.missing, given.by_exclusion, given.case) == ((Need.MAPPINGS,), False, "memory")
+    assert answer(madvise.not_built_in, ("madvise", AT, PAGE, 14)).by_exclusion
+
+
 def test_capabilities_that_let_through() -> None:
     able = replace(PROBE, status={**PROBE.status, "CapEff": "0000000000a08000"})
     unread = replace(PROBE, status={"Seccomp": "0"})
@@ -421,6 +434,8 @@ def test_remap_file_pages_takes_shared_memory() -> None:
     assert asked(remap_file_pages.shared, REMAP, over(mapped(AT, 1, "rd", "sh", **SHARED_FILE))) == LETS_THROUGH
     assert asked(remap_file_pages.shared, REMAP, NOTHING) == LETS_THROUGH
     assert answer(remap_file_pages.shared, REMAP, BLIND).missing == (Need.MAPPINGS,)
+    cut = over(mapped(AT + PAGE, 1), vmas_complete=False)
+    assert asked(remap_file_pages.shared, REMAP, cut) == LETS_THROUGH
     assert answer(remap_file_pages.shared, REMAP, over(mapped(AT, 1)._replace(flags=()))).missing == (Need.VM_FLAGS,)
 
 
@@ -434,6 +449,11 @@ def test_remap_file_pages_takes_mappings_of_one_kind() -> None:
     assert asked(remap_file_pages.one_mapping, REMAP, over(first, alike)) == LETS_THROUGH
     for other in (other_flags, other_file, other_device):
         assert asked(remap_file_pages.one_mapping, REMAP, over(first, other)) == differs
+        behind_a_hole = other._replace(line=other.line._replace(start=behind + PAGE))
+        assert asked(remap_file_pages.one_mapping, REMAP, over(first, behind_a_hole)) == LETS_THROUGH
+    assert (
+        asked(remap_file_pages.one_mapping, ("remap_file_pages", AT - PAGE, 9 * PAGE, 0), over(first)) == LETS_THROUGH
+    )
 
 
 # Segments and contexts

@@ -129,6 +129,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         protections.sealed,
         protections.whole_only,
         mremap.copy,
+        mremap.given_up,
         mremap.one_mapping,
         special.cannot_grow,
         limits.memlock,
@@ -193,8 +194,8 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
     "arch_prctl": (control.arch_prctl, features.shadow_stack, control.base_address, pointer.pointer),
     "prctl": (features.mdwe_arguments, interference.strict_mode, pointer.pointer),
     "seccomp": (
-        interference.strict_mode,
         control.seccomp,
+        interference.strict_mode,
         pointer.pointer,
         control.filter_program,
         limits.open_files,
@@ -260,6 +261,7 @@ class _Reading:
         self._came = Errno(-refusal.result) if refusal.result < 0 else Errno.NONE
         self._doubts: List[Answer] = []
         self._hidden = False
+        self._hidden_at_first_doubt = False
 
     def take(self, answer: Answer) -> Optional[Finding]:
         """The cause, once an answer fits that no earlier one hides."""
@@ -272,6 +274,8 @@ class _Reading:
         if answer.verdict is Verdict.REFUSES:
             sure = not self._doubts and not self._hidden
             return self._finding(answer, PROVED if sure else CONSISTENT, self._doubts)
+        if not self._doubts:
+            self._hidden_at_first_doubt = self._hidden
         self._doubts.append(answer)
         return None
 
@@ -281,7 +285,8 @@ class _Reading:
         if not named:
             return None
         best = max(named, key=lambda answer: answer.at_most.rank if answer.at_most is not None else 0)
-        if best.by_exclusion and len(self._doubts) == 1 and not self._hidden:
+        # What comes behind it and refuses otherwise was never reached.
+        if best.by_exclusion and len(self._doubts) == 1 and not self._hidden_at_first_doubt:
             return self._finding(best, PROVED, ())
         return self._finding(best, str(best.at_most), [answer for answer in self._doubts if answer is not best])
 

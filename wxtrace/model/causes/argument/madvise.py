@@ -194,12 +194,16 @@ def _is_anonymous(part: Part) -> bool:
 
 @rule(ADVICE)
 def not_built_in(ctx: CallContext) -> Answer:
-    """EINVAL where the kernel was built without what the advice is about, or has no use for it here."""
+    """EINVAL where the kernel was built without what the advice is about, or for a mapping that was not looked at."""
     assert isinstance(ctx.request, Madvise)
-    if ctx.request.advice not in _OPTIONAL:
+    without = () if ctx.probe.vmas_complete else (Need.MAPPINGS,)
+    if ctx.request.advice not in _OPTIONAL and not without:
         return LETS_THROUGH
-    fact = argument("advice is %s" % _name(ctx))
-    return may_refuse(ctx, ADVICE, fact, errno=Errno.EINVAL, case="memory", by_exclusion=True, advice=_name(ctx))
+    fact, name = argument("advice is %s" % _name(ctx)), _name(ctx)
+    sure = not without
+    return may_refuse(
+        ctx, ADVICE, fact, errno=Errno.EINVAL, without=without, case="memory", by_exclusion=sure, advice=name
+    )
 
 
 @rule(ADVICE)
