@@ -284,11 +284,13 @@ def test_memory_for_32_bits_has_gaps_of_its_own() -> None:
         (4, 9, MAYMOVE, LETS_THROUGH),
         (4, 4, 0, LETS_THROUGH),
         (4, 3, 0, LETS_THROUGH),
+        (2.5, 3, 0, LETS_THROUGH),
+        (3, 3.5, 0, "ENOMEM address.no-room:in-the-way"),
     ],
 )
-def test_memory_that_may_not_move(old: int, new: int, flags: int, said: str) -> None:
+def test_memory_that_may_not_move(old: float, new: float, flags: int, said: str) -> None:
     neighbours = over(mapped(AT, 4), mapped(AT + 8 * PAGE, 1))
-    assert asked(cannot_stay, ("mremap", AT, old * PAGE, new * PAGE, flags), neighbours) == said
+    assert asked(cannot_stay, ("mremap", AT, int(old * PAGE), int(new * PAGE), flags), neighbours) == said
 
 
 def test_what_follows_cannot_be_known_where_not_all_was_read() -> None:
@@ -310,6 +312,7 @@ GATE = 0xFFFFFFFFFF600000
         (("mseal", GATE, PAGE, 0), "ENOMEM address.special-mapping:vsyscall"),
         (("mremap", GATE, PAGE, PAGE, 0), "EFAULT address.special-mapping:vsyscall"),
         (("mprotect", GATE + PAGE, PAGE, RW), LETS_THROUGH),
+        (("mremap", GATE - PAGE, 2 * PAGE, PAGE, 0), LETS_THROUGH),
     ],
 )
 def test_vsyscall_is_no_mapping(call: Tuple[Any, ...], said: str) -> None:
@@ -322,6 +325,7 @@ def test_what_cannot_grow() -> None:
         special = over(mapped(AT, 1, "rd", flag, path="[vdso]"))
         assert asked(cannot_grow, grow, special) == "EFAULT address.special-mapping:grow"
         assert asked(cannot_grow, keep, special) == LETS_THROUGH
+        assert asked(cannot_grow, ("mremap", AT, 1, PAGE, MAYMOVE), special) == LETS_THROUGH
     assert asked(cannot_grow, grow) == LETS_THROUGH
     assert asked(cannot_grow, grow, NOTHING) == LETS_THROUGH
     assert answer(cannot_grow, grow, over(mapped(AT, 1)._replace(flags=()))).missing == (Need.VM_FLAGS,)

@@ -380,12 +380,28 @@ MEMORY_OF = [
     (103, mapped(AT, 1, *MAYS, "de"), MEMORY),
     (102, mapped(AT, 1, *MAYS, "ht"), MEMORY),
     (0, mapped(AT, 1, "rd", "io", "pf", "lo"), LETS_THROUGH),
+    (1, mapped(AT, 1, "rd", path="[vdso]"), LETS_THROUGH),
+    (1, mapped(AT, 2, "rd", path="[vdso]"), "EINVAL argument.advice:part"),
+    (1, mapped(AT - PAGE, 2, "rd", path="[vdso]"), "EINVAL argument.advice:part"),
+    (1, mapped(AT, 2, "rd", "rr", path="[vdso]"), LETS_THROUGH),
+    (1, mapped(AT, 2, "rd", "rr", "sr", path="[vdso]"), "EINVAL argument.advice:part"),
+    (0, mapped(AT, 2, "rd", path="[vdso]"), LETS_THROUGH),
+    (0, mapped(AT, 2, "rd", "rr", path="[vdso]"), "EINVAL argument.advice:part"),
+    (2, mapped(AT, 2, "rd"), LETS_THROUGH),
+    (4, mapped(AT, 2, "rd", path="[vdso]"), LETS_THROUGH),
+    (10, mapped(AT, 512, *MAYS, "ht"), "EINVAL argument.advice:part"),
+    (10, mapped(AT, 512, *MAYS, "ht", "dc"), LETS_THROUGH),
 ]
 
 
 @pytest.mark.parametrize("advice, vma, said", MEMORY_OF)
 def test_advice_for_memory(advice: int, vma: Any, said: str) -> None:
     assert asked(madvise.memory, ("madvise", AT, PAGE, advice), over(vma)) == said
+
+
+def test_an_empty_range_has_no_mappings() -> None:
+    for call in (("madvise", AT + PAGE, 0, 4), ("mprotect", AT + PAGE, 0, RW)):
+        assert context(call).parts() == []
 
 
 def test_guards_in_files_came_with_6_15() -> None:
@@ -398,6 +414,7 @@ def test_guards_in_files_came_with_6_15() -> None:
 
 def test_huge_pages_are_discarded_whole() -> None:
     huge = over(mapped(AT, 1024, *MAYS, "ht"))
+    assert asked(madvise.memory, ("madvise", AT, 2 << 20, 10), huge) == LETS_THROUGH
     assert asked(madvise.memory, ("madvise", AT + PAGE, PAGE, 4), huge) == MEMORY
     assert asked(madvise.memory, ("madvise", AT + (2 << 20), PAGE, 4), huge) == LETS_THROUGH
     assert asked(madvise.memory, ("madvise", AT - PAGE, 4 * PAGE, 4), huge) == LETS_THROUGH

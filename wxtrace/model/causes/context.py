@@ -140,7 +140,9 @@ class CallContext(Frozen):
         return self._parts(address, address + 1)
 
     def _parts(self, start: int, end: int) -> List[Part]:
-        found = []
+        found: List[Part] = []
+        if start >= end:
+            return found
         for vma in self.probe.vmas:
             if vma.line.end <= start or vma.line.start >= end:
                 continue

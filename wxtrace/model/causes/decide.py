@@ -129,9 +129,9 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         protections.sealed,
         protections.whole_only,
         mremap.copy,
-        mremap.given_up,
         mremap.one_mapping,
         special.cannot_grow,
+        mremap.given_up,
         limits.memlock,
         limits.address_space,
         limits.data,
@@ -215,6 +215,7 @@ class _EachVmaBackwards(NamedTuple):
 
 _MPROTECT: Tuple[Any, ...] = (
     mprotect.arguments,
+    special.vsyscall,
     mprotect.growth,
     _EachVmaBackwards(
         (
@@ -224,7 +225,6 @@ _MPROTECT: Tuple[Any, ...] = (
         )
     ),
     protections.sealed,
-    special.vsyscall,
     EachVma((), unmapped.unmapped),
     limits.data,
     limits.overcommit,

@@ -56,8 +56,9 @@ def _rounded(ctx: CallContext, length: int) -> int:
     return (length + page - 1) // page * page
 
 
-def _grows(request: Mremap) -> bool:
-    return request.new_size > request.old_size and not request.flags & _TO_ADDRESS
+def _grows(ctx: CallContext, request: Mremap) -> bool:
+    grown = _rounded(ctx, request.new_size) > _rounded(ctx, request.old_size)
+    return grown and not request.flags & _TO_ADDRESS
 
 
 @rule(NO_ROOM)
@@ -69,7 +70,7 @@ def beyond_the_end(ctx: CallContext) -> Answer:
     request, start = ctx.request, 0
     if isinstance(request, Mremap):
         length = request.new_size
-        if not _grows(request) or ctx.kernel >= (6, 17):
+        if not _grows(ctx, request) or ctx.kernel >= (6, 17):
             return LETS_THROUGH
     elif isinstance(request, Shmat):
         segment = ctx.probe.segment
@@ -116,7 +117,7 @@ def _to_be_placed(ctx: CallContext) -> Optional[int]:
         return None if request.shmaddr or segment is None or segment.size is None else _rounded(ctx, segment.size)
     assert isinstance(request, Mremap)
     moves = request.flags & _TO_ADDRESS == f.MREMAP_DONTUNMAP
-    if _grows(request) and request.flags & f.MREMAP_MAYMOVE:
+    if _grows(ctx, request) and request.flags & f.MREMAP_MAYMOVE:
         moves = _in_the_way(ctx, request) is not None
     return _rounded(ctx, request.new_size) if moves else None
 
@@ -126,7 +127,7 @@ def cannot_stay(ctx: CallContext) -> Answer:
     """mremap that may not move and has no room behind it (mm/mremap.c:vrm_can_expand_in_place)."""
     request = ctx.request
     assert isinstance(request, Mremap)
-    if not _grows(request) or request.flags & f.MREMAP_MAYMOVE:
+    if not _grows(ctx, request) or request.flags & f.MREMAP_MAYMOVE:
         return LETS_THROUGH
     other = _in_the_way(ctx, request)
     if other is not None:

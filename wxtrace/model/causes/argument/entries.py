@@ -257,6 +257,10 @@ ADVICE = _argument(
             "this advice cannot be taken for this kind of memory, or by this kernel",
             "Treat EINVAL as “not supported here”.",
         ),
+        "part": (
+            "{advice} would split a mapping that can only be changed as a whole",
+            "Give it for the whole mapping; huge pages are split between two of them only.",
+        ),
         "file": ("{advice} is for private anonymous memory, and this is not", "Give it for anonymous memory only."),
         "locked": (
             "{advice} cannot be taken for memory that is locked in RAM",

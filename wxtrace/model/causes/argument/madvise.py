@@ -48,6 +48,18 @@ _SINCE = {
     _GUARD_REMOVE: (6, 13),
 }
 """The Linux version that brought an advice."""
+_KEPT_IN_FLAGS = {
+    0: ((), ("rr", "sr")),
+    1: (("rr",), ("sr",)),
+    2: (("sr",), ("rr",)),
+    10: (("dc",), ()),
+    _DOFORK: ((), ("dc",)),
+    16: (("dd",), ()),
+    _DODUMP: ((), ("dd",)),
+    _WIPEONFORK: (("wf",), ()),
+    _KEEPONFORK: ((), ("wf",)),
+}
+"""The flags that an advice sets, and those that it clears."""
 _CAP_SYS_ADMIN = 21
 _HUGE = 2 << 20
 """The smallest huge page of x86-64: what is not aligned to it is aligned to none."""
@@ -96,7 +108,7 @@ def memory(ctx: CallContext, part: Part) -> Answer:
     """A mapping that cannot take the advice; those before it have taken it."""
     if not part.vma.flags:
         return cannot_tell(ctx, ADVICE, Need.VM_FLAGS, errno=(Errno.EINVAL, Errno.EACCES))
-    obstacle = _obstacle(ctx, part)
+    obstacle = _obstacle(ctx, part) or _not_split(ctx, part)
     if obstacle is None:
         return LETS_THROUGH
     errno, case, shown = obstacle
@@ -182,6 +194,19 @@ def _no_guard(ctx: CallContext, part: Part, special: bool) -> Obstacle:
         return _DRIVER if special else _HUGE_PAGES
     early = (0, 0) < ctx.kernel < (6, 15)
     return _NO_PRIVATE if early and not (_is_anonymous(part) and vma.has("mw")) else None
+
+
+def _not_split(ctx: CallContext, part: Part) -> Obstacle:
+    """Advice that is kept in the flags of the mapping needs one of its own (mm/madvise.c:madvise_update_vma)."""
+    assert isinstance(ctx.request, Madvise)
+    vma, (sets, clears) = part.vma, _KEPT_IN_FLAGS.get(ctx.request.advice, ((), ()))
+    if all(vma.has(flag) for flag in sets) and not any(vma.has(flag) for flag in clears):
+        return None
+    cuts = [address for address in (ctx.start, ctx.end) if vma.line.start < address < vma.line.end]
+    if is_special(vma.line.path) and cuts:
+        return Errno.EINVAL, "part", "would have to be split"
+    inside = vma.has("ht") and any(address % _HUGE for address in cuts)
+    return (Errno.EINVAL, "part", "consists of huge pages (`ht`)") if inside else None
 
 
 def _is_anonymous(part: Part) -> bool:
