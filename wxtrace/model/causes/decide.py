@@ -23,7 +23,6 @@ from wxtrace.model.causes.address import below_minimum, brk, occupied, room, spe
 from wxtrace.model.causes.answer import Answer, Verdict
 from wxtrace.model.causes.argument import (
     aio,
-    control,
     madvise,
     mmap,
     mprotect,
@@ -34,6 +33,7 @@ from wxtrace.model.causes.argument import (
     remap_file_pages,
     shm,
 )
+from wxtrace.model.causes.argument import seccomp as seccomp_arguments
 from wxtrace.model.causes.base import (
     CONSISTENT,
     POSSIBLE,
@@ -191,13 +191,13 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
     "pkey_alloc": (features.protection_key,),
     "pkey_free": (features.protection_key,),
     "map_shadow_stack": (features.shadow_stack, occupied.occupied),
-    "arch_prctl": (control.arch_prctl, features.shadow_stack, control.base_address, pointer.pointer),
+    "arch_prctl": (features.shadow_stack, pointer.pointer),
     "prctl": (features.mdwe_arguments, interference.strict_mode, pointer.pointer),
     "seccomp": (
-        control.seccomp,
+        seccomp_arguments.operation,
         interference.strict_mode,
         pointer.pointer,
-        control.filter_program,
+        seccomp_arguments.filter_program,
         limits.open_files,
     ),
     "fork": (limits.overcommit,),

@@ -141,7 +141,6 @@ FLAGS = _argument(
         "process_madvise": (Errno.EINVAL,),
         "prctl": (Errno.EINVAL, Errno.EPERM),
         "seccomp": (Errno.EINVAL,),
-        "arch_prctl": (Errno.EINVAL,),
         "remap_file_pages": (Errno.EINVAL,),
     },
     "{call} does not know these flags",
@@ -299,7 +298,7 @@ POINTER = _argument(
     {
         "memfd_create": (Errno.EFAULT,),
         "prctl": (Errno.EFAULT,),
-        "arch_prctl": (Errno.EFAULT, Errno.EPERM),
+        "arch_prctl": (Errno.EFAULT,),
         "seccomp": (Errno.EFAULT,),
         "io_setup": (Errno.EFAULT, Errno.EINVAL),
         "process_madvise": (Errno.EFAULT,),
@@ -316,10 +315,6 @@ POINTER = _argument(
         "brk": (
             "the heap starts at {start}, and a break below it is never taken",
             "Pass sbrk(0) plus what you need.",
-        ),
-        "base": (
-            "the address lies beyond the address space of a program",
-            "Pass the address of thread-local memory.",
         ),
         "context": (
             "no asynchronous I/O context lives at this address",
