@@ -11,10 +11,11 @@ from stories import ANON, ANON_AT, FILE_AT, HEAP, MAPS, PAGE, RW, RWX, RX, Told,
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
 from wxtrace.model.causes.catalogue import CAUSES
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Abi, Errno
 from wxtrace.model.event import Diagnosis, Event
-from wxtrace.model.facts import Host, Probe
+from wxtrace.model.facts import BY_KERNEL, Call, Host, Probe
 from wxtrace.model.objects import Descriptor, MountFact, Segment
+from wxtrace.model.syscalls.table import NUMBERS
 
 HOST = Host("6.18.4", "x86_64", PAGE, mdwe=0)
 NO_FD = (1 << 64) - 1
@@ -350,3 +351,12 @@ def test_who_sealed_memory_that_no_call_sealed() -> None:
     said = [" ".join(e.fact for e in diagnosis_of(call, "EPERM", probe).evidence) for probe in (own, found)]
     assert "the kernel seals its own mappings" in said[0]
     assert "sealed before wxtrace came" in said[1]
+
+
+def test_an_old_mmap_without_arguments_touches_nothing() -> None:
+    story = Told(HOST)
+    call = Call(100, 10, Abi.I386, NUMBERS[Abi.I386]["mmap"], (1, 0, 0, 0, 0, 0), -14, BY_KERNEL)
+    story.feed(BARE, call)
+    assert story.last.diagnosis is not None
+    told = (story.last.diagnosis.cause, story.last.diagnosis.confidence, story.last.outcome, story.last.touched)
+    assert told == ("argument.pointer", "proved", "failed", [])

@@ -39,6 +39,9 @@ FIXED, PRIVATE = f.MAP_FIXED, 2
         (("mmap", 0, 0, RW, ANON, NO_FD, 0), EINVAL, "argument.length", FAILED),
         (("mmap", 0, PAGE, RW, PRIVATE, 99, 0), 9, "fd.bad", FAILED),
         (("mprotect", 0x10000, PAGE, RW), ENOMEM, "address.unmapped", FAILED),
+        # What no rule, policy or limit answers, and why is not known.
+        (("munmap", ANON_AT, PAGE), EINVAL, "unknown", FAILED),
+        (("mremap", ANON_AT, PAGE, PAGE, 1), EFAULT, "unknown", FAILED),
         # What somebody said no to.
         (("mprotect", ANON_AT, PAGE, RX), EACCES, "unknown", REFUSED),
         (("mmap", 0, PAGE, RW | 4, ANON, NO_FD, 0), EPERM, "unknown", REFUSED),
@@ -136,3 +139,10 @@ def test_no_alarm_is_ruled_out_beforehand(cause: str, errno: str, name: str) -> 
     possible = (name, errno, cause) != ("memfd_create", "EINVAL", cause) and (cause == "mseal") <= (errno == "EPERM")
     if possible and outcome_of_failure(cause, Request(name, prot=RX), errno) == REFUSED:
         assert may_be_refused(name, errno, cause.startswith("seccomp"))
+
+
+def test_a_filter_may_give_any_error() -> None:
+    assert outcome_of_failure("unknown", Request("munmap"), "EINVAL", by_kernel=True) == FAILED
+    assert outcome_of_failure("unknown", Request("munmap"), "EINVAL") == REFUSED
+    assert outcome_of_failure("unknown", Request("munmap"), "EACCES", by_kernel=True) == REFUSED
+    assert outcome_of_failure("limit.data", Request("munmap"), "EINVAL", by_kernel=True) == REFUSED

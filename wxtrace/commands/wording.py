@@ -11,6 +11,7 @@ from wxtrace.model.event import Event, Ladder, Touched
 from wxtrace.model.facts import Call
 from wxtrace.model.flags import errno_name
 from wxtrace.model.frames import ANONYMOUS, Frame, callers
+from wxtrace.model.syscalls.mmap import has_unreadable_block
 from wxtrace.model.syscalls.table import call_name
 from wxtrace.printable import printable
 
@@ -92,7 +93,8 @@ def call_text(event: Event) -> str:
 
 def arguments_text(call: Call) -> str:
     """`mmap(NULL, 4096, PROT_READ|PROT_WRITE, …)`."""
-    args = symbolic_args(call.abi, call.number, call.args)
+    unreadable = has_unreadable_block(call.abi, call.number, call.result, call.decided)
+    args = symbolic_args(call.abi, call.number, call.args, unreadable)
     return "%s(%s)" % (call_name(call.abi, call.number), ", ".join(str(value) for value in args.values()))
 
 

@@ -16,7 +16,7 @@ __all__ = ["Room", "cpu_features", "huge_pages", "room_left", "same_namespaces",
 _FEATURES = ("pku", "ospke", "user_shstk")
 _HUGE = "/sys/kernel/mm/hugepages"
 _COUNTS = ("free_hugepages", "resv_hugepages", "nr_overcommit_hugepages", "surplus_hugepages")
-_LOWEST, _TASK_SIZE = 0x10000, (1 << 47) - 4096
+_LOWEST = 0x10000
 _LOW = (1 << 30, 1 << 31)
 """Where MAP_32BIT looks (arch/x86/kernel/sys_x86_64.c:find_start_end)."""
 _SHM_DEST = 0o1000
@@ -45,12 +45,15 @@ class Room(NamedTuple):
     largest_low_gap: Optional[int] = None
 
 
-def room_left(tid: int, with_gaps: bool) -> Room:
-    """How many mappings there are, and the gaps between them if wanted: there may be 65,530 lines to read."""
+def room_left(tid: int, within: Optional[int]) -> Room:
+    """How many mappings there are, and the gaps between them below the address `within`, if there is one.
+
+    There may be 65,530 lines to read.
+    """
     text = read_proc(tid, "maps")
     # [vsyscall] has a line, but is no mapping of the process.
     count = text.count(b"\n") - text.count(b" [vsyscall]\n") or None
-    if not with_gaps or count is None:
+    if within is None or count is None:
         return Room(count)
     try:
         lines = parse_maps(text)
@@ -58,8 +61,8 @@ def room_left(tid: int, with_gaps: bool) -> Room:
         return Room(count)
     largest = low = 0
     end = _LOWEST
-    for start, following in [(line.start, line.end) for line in lines] + [(_TASK_SIZE, _TASK_SIZE)]:
-        if start <= _TASK_SIZE:
+    for start, following in [(line.start, line.end) for line in lines] + [(within, within)]:
+        if start <= within:
             largest = max(largest, start - end)
             low = max(low, min(start, _LOW[1]) - max(end, _LOW[0]))
         end = max(end, following)

@@ -27,7 +27,7 @@ from wxtrace.decoders.proctext import (
     parse_status,
 )
 from wxtrace.live import ptrace
-from wxtrace.live.host import security_modules
+from wxtrace.live.host import address_bits, security_modules
 from wxtrace.live.inject import query_mdwe
 from wxtrace.live.libraries import library_of_refusal
 from wxtrace.live.machine_evidence import Room, cpu_features, huge_pages, room_left, same_namespaces, segment
@@ -39,6 +39,8 @@ from wxtrace.model.calls import Request
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Probe
 from wxtrace.model.objects import Descriptor, MountFact
 from wxtrace.model.restrictions import ModuleState, SelinuxState
+from wxtrace.model.syscalls.table import request_of
+from wxtrace.model.task_size import searched_below, task_size
 
 __all__ = ["Prober"]
 
@@ -84,6 +86,7 @@ class Prober:
     """Collects evidence; `mdwe` is what the tracer knows of processes it launched (None when it attached)."""
 
     def __init__(self) -> None:
+        self._page_size = os.sysconf("SC_PAGE_SIZE")
         self._budget = BUDGET_SECONDS
         self._refilled = time.monotonic()
         self._kinds: Set[Tuple[object, ...]] = set()
@@ -118,7 +121,12 @@ class Prober:
         denied = call.result in (_EACCES, _EPERM)
         about_descriptors = name.startswith("memfd") or call.result == _EMFILE
         short_of_memory = call.result in (-12, -11) or name == "brk"
-        room = room_left(tid, name in _NEEDING_ROOM) if short_of_memory and not short else Room()
+        personality = _hex(read_proc(tid, "personality", 64))
+        room = Room()
+        if short_of_memory and not short:
+            end = task_size(call.abi, address_bits(), self._page_size, personality or 0)
+            asked = request_of(call.abi, call.number, call.args)
+            room = room_left(tid, searched_below(asked, end, self._page_size) if name in _NEEDING_ROOM else None)
         same = same_namespaces(tid) if name in ("memfd_create", "shmat") else False
         descriptor = None
         if name == "mmap" or name == "mmap2":
@@ -154,7 +162,7 @@ class Prober:
             selinux=selinux,
             modules=modules,
             cgroup=cgroup_path(read_proc(tid, "cgroup", 65536)) if denied and not short else None,
-            personality=_hex(read_proc(tid, "personality", 64)),
+            personality=personality,
             start_brk=start_brk,
             start_stack=start_stack,
             brk=task.space.brk,

@@ -42,7 +42,8 @@ def indirect_call(number: int, args: Tuple[int, ...], read: ReadMemory) -> Optio
     """
     if number == _OLD_MMAP:
         block = read(args[0] & 0xFFFFFFFF, _BLOCK.size)
-        return None if block is None else (number, _BLOCK.unpack(block))
+        # Without a block nothing is known but where it was to be; the other registers are no arguments.
+        return number, (args[0], 0, 0, 0, 0, 0) if block is None else _BLOCK.unpack(block)
     if number == _IPC:
         call = args[0] & 0xFFFF
         if call == _SHMAT:

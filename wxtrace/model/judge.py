@@ -16,7 +16,7 @@ from wxtrace.model.outcome import outcome_of_failure
 from wxtrace.model.processes import Pending, SpaceState, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
 from wxtrace.model.syscalls.ptrace import Ptrace
-from wxtrace.model.syscalls.row import CallRequest, Syscall
+from wxtrace.model.syscalls.row import CallRequest, Other, Syscall
 from wxtrace.model.syscalls.shm import Shmdt
 from wxtrace.model.syscalls.table import row_of
 
@@ -96,7 +96,9 @@ class Judge:
         changes = self.apply_resynced(task)
         n, page_size = self.cast.last_n + 1, self.cast.page_size
         vmas = probe.vmas if probe is not None else []
-        touched = apply_failure(task.state.space, row, request, changes, vmas, n, page_size)
+        touched: List[Touched] = []
+        if not isinstance(request, Other):
+            touched = apply_failure(task.state.space, row, request, changes, vmas, n, page_size)
         known = facts.Probe(call.tid) if probe is None else self._looked_at(task.state, row, request, probe)
         return touched, known, bool(changes)
 
@@ -110,7 +112,9 @@ class Judge:
         touched = _with_evidence(touched, probe)
         partial = _partial(touched, request, self.cast.last_n + 1, self.cast.page_size)
         diagnosis, related = self._diagnose(task, refusal, partial)
-        outcome = outcome_of_failure(diagnosis.cause, request_of(call.abi, call.number, call.args), errno)
+        outcome = outcome_of_failure(
+            diagnosis.cause, request_of(call.abi, call.number, call.args), errno, refusal.kernel_decided
+        )
         result = call.result if call.result >= 0 else None
         event = self.cast.event(
             task, call.t_ns, row.name, outcome, call, None, result, errno or None, touched, diagnosis

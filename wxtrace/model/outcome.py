@@ -61,6 +61,8 @@ _IN_EVERY_KERNEL = frozenset({"mmap", "munmap", "mprotect", "mremap", "shmat", "
 """No program asks whether these are there: ENOSYS is a filter's way to refuse them."""
 _NEVER_REFUSED = frozenset({"EEXIST", "EBADF", "EFAULT", "ENOSYS", "ENODEV", "EOVERFLOW", "EINTR"})
 """Errors that no rule, policy or limit answers with."""
+_UNFIT = _NEVER_REFUSED | {"EINVAL"}
+"""The same where the kernel's own code is known to have answered: EINVAL is what filters like to give as well."""
 
 
 def may_be_refused(name: str, errno: str, by_filter: bool) -> bool:
@@ -77,8 +79,8 @@ def may_be_refused(name: str, errno: str, by_filter: bool) -> bool:
     return by_filter or errno not in _NEVER_REFUSED
 
 
-def outcome_of_failure(cause: str, request: Request, errno: str) -> str:
-    """`refused`, `failed` or `probe` for a call that did not succeed."""
+def outcome_of_failure(cause: str, request: Request, errno: str, by_kernel: bool = False) -> str:
+    """`refused`, `failed` or `probe` for a call that did not succeed. `by_kernel`: no filter answered, for certain."""
     known = _CAUSES.get(cause)
     if known is not None:
         return known
@@ -88,7 +90,7 @@ def outcome_of_failure(cause: str, request: Request, errno: str) -> str:
         return PROBE
     if cause in _DENIED_OR_UNFIT:
         return REFUSED if errno in _DENIALS else FAILED
-    if cause.startswith(_NEVER_COULD_WORK):
+    if cause.startswith(_NEVER_COULD_WORK) or (cause == "unknown" and by_kernel and errno in _UNFIT):
         return FAILED
     if errno == "EFAULT":
         return PROBE

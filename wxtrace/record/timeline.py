@@ -20,6 +20,7 @@ from wxtrace.model.event import REFUSED, Amendment, CallStack, Event, Touched
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
+from wxtrace.model.syscalls.mmap import has_unreadable_block
 from wxtrace.record.spool import open_spool
 
 __all__ = ["SCHEMA_ID", "schema_text", "write_timeline"]
@@ -212,7 +213,8 @@ _TOUCHED = '{"region":%s,"start":"%#x","end":"%#x","before":%s,"asked":%s,"after
 
 
 def _args_text(call: facts.Call) -> str:
-    args = symbolic_args(call.abi, call.number, call.args).items()
+    unreadable = has_unreadable_block(call.abi, call.number, call.result, call.decided)
+    args = symbolic_args(call.abi, call.number, call.args, unreadable).items()
     return "{%s}" % ",".join(['"%s":%d' % item if type(item[1]) is int else '"%s":"%s"' % item for item in args])
 
 

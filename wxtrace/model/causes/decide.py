@@ -13,7 +13,6 @@ from wxtrace.frozen import replace
 from wxtrace.model.causes import answer as forwards
 from wxtrace.model.causes import (
     fd,
-    features,
     hugetlb,
     interference,
     lsm,
@@ -32,18 +31,19 @@ from wxtrace.model.causes.address import below_minimum, brk, occupied, room, spe
 from wxtrace.model.causes.answer import Answer, Verdict
 from wxtrace.model.causes.argument import (
     aio,
-    control,
     creation,
     madvise,
     mmap,
     mprotect,
     mremap,
     pointer,
+    prctl,
     process_madvise,
     ranges,
     remap_file_pages,
     shm,
 )
+from wxtrace.model.causes.argument import seccomp as seccomp_arguments
 from wxtrace.model.causes.base import (
     CONSISTENT,
     PROVED,
@@ -60,6 +60,7 @@ from wxtrace.model.causes.seccomp.answered import filter_answers
 from wxtrace.model.causes.selinux import rules as selinux
 from wxtrace.model.enumerations import Confidence, Errno
 from wxtrace.model.event import Diagnosis, Evidence, Partial
+from wxtrace.model.syscalls.row import Other
 
 __all__ = ["diagnose", "diagnose_intercepted"]
 
@@ -140,7 +141,6 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         hugepages.hugepages,
         secretmem.private_mapping,
         memlock.secret_memory,
-        pointer.pointer,
         fd.driver,
     ),
     "shmat": (
@@ -150,8 +150,10 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         selinux.selinux_at_segment,
         _MMAP_FILE,
         shm.removed,
+        shm.range_of_segment,
         occupied.occupied,
         map_count.map_count,
+        room.beyond_the_end,
         room.no_gap,
         below_minimum.below_minimum,
         _MMAP_ADDR,
@@ -176,6 +178,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         mremap.copy,
         mremap.one_mapping,
         special.cannot_grow,
+        mremap.given_up,
         memlock.memlock,
         size.address_space,
         size.data,
@@ -249,13 +252,13 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         creation.stack_address,
         occupied.occupied,
     ),
-    "arch_prctl": (control.arch_prctl, shadow_stack.control, control.base_address, pointer.pointer),
-    "prctl": (features.mdwe_arguments, interference.strict_mode, pointer.pointer),
+    "arch_prctl": (shadow_stack.control, pointer.pointer),
+    "prctl": (prctl.set_mdwe, interference.strict_mode, pointer.pointer),
     "seccomp": (
+        seccomp_arguments.operation,
         interference.strict_mode,
-        control.seccomp,
         pointer.pointer,
-        control.filter_program,
+        seccomp_arguments.filter_program,
         *_DESCRIPTOR,
     ),
     "fork": (overcommit.copying,),
@@ -278,9 +281,9 @@ _MPROTECT: Tuple[Any, ...] = (
     mprotect.arguments,
     pkey.built_in,
     pkey.allocated,
-    mprotect.growth,
     mseal.sealed,
     special.vsyscall,
+    mprotect.growth,
     EachVma(
         (
             vm_may.may_not_become,
@@ -346,6 +349,7 @@ class _Reading:
         self._came = came
         self._doubts: List[Answer] = []
         self._contradicted = False
+        self._contradicted_at_first_doubt = False
 
     def take(self, answer: Answer) -> Optional[Finding]:
         """The cause, once an answer fits that no earlier one hides."""
@@ -358,6 +362,8 @@ class _Reading:
             sure = not self._doubts and not self._contradicted
             confidence = Confidence.PROVED if sure else Confidence.CONSISTENT
             return _told(self._ctx, self._came, answer, confidence, self._doubts)
+        if not self._doubts:
+            self._contradicted_at_first_doubt = self._contradicted
         self._doubts.append(answer)
         return None
 
@@ -381,7 +387,8 @@ class _Reading:
             return None
         best = max(named, key=_rank)
         others = [answer for answer in self._doubts if answer.cause is not best.cause]
-        if best.by_exclusion and not others and not self._contradicted:
+        # What comes behind it and refuses otherwise was never reached.
+        if best.by_exclusion and not others and not self._contradicted_at_first_doubt:
             return _told(self._ctx, self._came, best, Confidence.PROVED)
         confidence = best.at_most
         alike = [answer for answer in others if answer.among is not None and answer.among is best.among]
@@ -435,11 +442,17 @@ def _rank(answer: Answer) -> int:
     return answer.at_most.rank if answer.at_most is not None else 0
 
 
+def _order(ctx: CallContext) -> Tuple[Any, ...]:
+    if isinstance(ctx.request, Other):
+        # Its arguments could not be read.
+        return (pointer.pointer,)
+    name = ctx.request.name
+    return _MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())
+
+
 def _first(ctx: CallContext, came: Errno) -> Optional[Finding]:
     reading = _Reading(ctx, came)
-    name = ctx.request.name
-    order = _MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())
-    for check in (*_BEFORE, *order, *_ANY_TIME):
+    for check in (*_BEFORE, *_order(ctx), *_ANY_TIME):
         if isinstance(check, (forwards.Rule, EachVma, EachModule)):
             for step in evaluate(ctx, (check,)):
                 finding = reading.take(step.answer)
