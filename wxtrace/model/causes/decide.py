@@ -247,7 +247,6 @@ _MPROTECT: Tuple[Any, ...] = (
     features.protection_key,
     mprotect.growth,
     mseal.sealed,
-    special.vsyscall,
     EachVma(
         (
             vm_may.may_not_become,
@@ -258,6 +257,7 @@ _MPROTECT: Tuple[Any, ...] = (
         ),
         unmapped.unmapped,
     ),
+    special.vsyscall,
     limits.data,
     limits.overcommit,
     limits.map_count,
