@@ -80,6 +80,7 @@ class Judge:
             isinstance(request, Ptrace) and (request.request == 0 or request.pid in self.cast.tasks),
             call,
             task.state.mdwe_who,
+            task.state.mdwe_own,
             task.seen_filters,
             did,
             request_of(call.abi, call.number, call.args),
@@ -145,6 +146,8 @@ class Judge:
         state.known.learn(state.space, probe)
         if probe.mdwe is not None and state.mdwe_by is None:
             state.mdwe = probe.mdwe
+        if not probe.vmas and not probe.vmas_complete:
+            return state.known.mapped(state.space, row, request, probe)
         return probe
 
     def faked(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:

@@ -75,6 +75,7 @@ class CallContext(Frozen):
     held_by_us: bool = False
     call: Optional[Call] = None
     mdwe_who: str = ""
+    mdwe_own: bool = False
     seen_filters: Optional[SeenFilters] = None
     intercepted: Optional[Intercepted] = None
     # What rules that are not yet asked forwards look at.
@@ -151,7 +152,7 @@ class CallContext(Frozen):
 
     @property
     def stopped_at(self) -> int:
-        """Where the first part of an mprotect starts that should have changed and did not: nothing behind it was asked."""
+        """Where the first part starts that an mprotect should have changed and did not: it looked at nothing behind it."""
         request = self.request
         if not isinstance(request, Mprotect):
             return self.end

@@ -282,7 +282,6 @@ _MPROTECT: Tuple[Any, ...] = (
     pkey.built_in,
     pkey.allocated,
     mseal.sealed,
-    special.vsyscall,
     mprotect.growth,
     EachVma(
         (
@@ -297,6 +296,7 @@ _MPROTECT: Tuple[Any, ...] = (
         ),
         unmapped.unmapped,
     ),
+    special.vsyscall,
 )
 
 
