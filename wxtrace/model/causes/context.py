@@ -45,11 +45,15 @@ class Installed(NamedTuple):
 
 
 class Intercepted(NamedTuple):
-    """What a seccomp filter that is not ours did with a call, as the stops showed it: `action` by the name it has in
-    wxtrace.model.filters (ERRNO, TRAP, KILL_PROCESS), `result` what an answered call returned."""
+    """What a seccomp filter that is not ours did with a call, as the stops showed it.
+
+    `action` by the name it has in wxtrace.model.filters (ERRNO, TRAP, KILL_PROCESS), `result` what an answered call
+    returned, `handled`: the program went on after SIGSYS, so a handler of its own took it.
+    """
 
     action: str
     result: Optional[int] = None
+    handled: bool = False
 
 
 class Part(NamedTuple):
