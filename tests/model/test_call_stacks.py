@@ -47,9 +47,11 @@ def test_a_call_that_is_only_understood_later() -> None:
     told.call("mprotect", ANON_AT, PAGE, RX, result=10, decided=BY_FILTER)
     told.signal(signal.SIGSYS, None, code=1)
     told.feed(StackRead(100, at, FRAMES))
+    told.exit(signal=signal.SIGSYS)
 
-    assert told.last.outcome == "refused" and told.last.stack_follows
-    assert told.shown[-1] == CallStack(told.last.n, tuple(FRAMES))
+    [event] = told.named("mprotect")
+    assert event.outcome == "refused" and event.stack_follows
+    assert told.shown[told.shown.index(event) + 1] == CallStack(event.n, tuple(FRAMES))
 
 
 def test_a_stack_without_a_call_is_nobodys() -> None:

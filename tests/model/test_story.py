@@ -26,7 +26,7 @@ from stories import (
 )
 
 from wxtrace.model import flags as f
-from wxtrace.model.event import FAILED, FAKED, OK, REFUSED, UNFINISHED, Event
+from wxtrace.model.event import FAILED, FAKED, OK, PROBE, REFUSED, UNFINISHED, Event
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Host, Probe, TaskExited
 
 PR_SET_MDWE, NO_INHERIT = 65, 2
@@ -157,10 +157,52 @@ def test_a_faked_munmap_leaves_the_memory() -> None:
 def test_a_filter_that_traps_is_known_by_the_signal() -> None:
     told = Told()
     told.call("mprotect", ANON_AT, PAGE, RX, result=10, decided=BY_FILTER)
-    assert told.last.name == "exec"
     told.signal(SIGSYS, 0x400000, code=1)
-    assert (told.last.name, told.last.outcome, told.last.result) == ("mprotect", REFUSED, None)
-    assert cause_of(told.last) == ("seccomp.trap", "proved")
+    assert told.last.name == "exec"
+    told.exit(signal=SIGSYS)
+    [event] = told.named("mprotect")
+    assert (event.outcome, event.result) == (REFUSED, None)
+    assert cause_of(event) == ("seccomp.trap", "proved")
+    assert told.named("fault") == []
+
+
+@pytest.mark.parametrize(("code", "signal"), [(1, None), (None, SIGSEGV), (None, SIGABRT)])
+def test_a_handler_of_sigsys_may_end_the_program(code: Optional[int], signal: Optional[int]) -> None:
+    told = Told()
+    told.call("mprotect", ANON_AT, PAGE, RX, result=10, decided=BY_FILTER)
+    told.signal(SIGSYS, 0x400000, code=1)
+    told.signal(SIGSEGV, 0, code=1)
+    told.exit(code=code, signal=signal)
+    [event] = told.named("mprotect")
+    assert (event.outcome, cause_of(event)[0]) == (REFUSED, "seccomp.trap")
+
+
+def test_a_call_that_a_handler_of_sigsys_answered_is_no_alarm() -> None:
+    told = Told()
+    told.call("mprotect", ANON_AT, PAGE, RX, result=10, decided=BY_FILTER)
+    told.signal(SIGSYS, 0x400000, code=1)
+    told.call("munmap", ANON_AT, PAGE)
+    [event] = told.named("mprotect")
+    assert (event.outcome, cause_of(event)) == (PROBE, ("seccomp.trap", "proved"))
+    assert event.diagnosis is not None and "a handler of the program's own answered" in event.diagnosis.summary
+
+
+@pytest.mark.parametrize("how", ["exits", "goes on"])
+def test_a_program_that_lives_after_sigsys_has_handled_it(how: str) -> None:
+    told = Told()
+    told.call("mprotect", ANON_AT, PAGE, RX, result=10, decided=BY_FILTER)
+    told.signal(SIGSYS, 0x400000, code=1)
+    if how == "exits":
+        told.exit(code=0)
+    told.finish()
+    assert told.named("mprotect")[0].outcome == PROBE
+
+
+def test_sigsys_that_is_no_filters_is_no_answer() -> None:
+    told = Told()
+    told.call("mprotect", ANON_AT, PAGE, RX, result=10, decided=BY_FILTER)
+    told.signal(SIGSYS, 0x400000, code=2)
+    assert told.last.outcome == FAKED
 
 
 def test_a_filter_that_answers_with_the_number_of_the_call_is_not_a_trap() -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import signal
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import facts, flags
 from wxtrace.model.calls import request_of
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.context import CallContext, Intercepted
-from wxtrace.model.event import FAKED, OK, REFUSED, UNFINISHED, Diagnosis, Event, Partial, Touched
+from wxtrace.model.enumerations import Outcome
+from wxtrace.model.event import Event, Partial, Touched
 from wxtrace.model.failing import apply_failure
-from wxtrace.model.outcome import outcome_of_failure
 from wxtrace.model.processes import Pending, SpaceState, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
 from wxtrace.model.syscalls.ptrace import Ptrace
@@ -20,10 +20,21 @@ from wxtrace.model.syscalls.row import CallRequest, Other, Syscall
 from wxtrace.model.syscalls.shm import Shmdt
 from wxtrace.model.syscalls.table import row_of
 
+if TYPE_CHECKING:
+    from wxtrace.model.causes.decide import Diagnosed
+
 __all__ = ["Judge"]
 
 _SYS_SECCOMP = 1
 """si_code of a SIGSYS that a filter sent (sigaction(2)); syscall user dispatch sends it with 2."""
+
+
+class _Unclear(NamedTuple):
+    """A call that a filter answered; `trapped`: by SIGSYS."""
+
+    task: TaskState
+    call: facts.Call
+    trapped: bool = False
 
 
 class Judge:
@@ -35,7 +46,7 @@ class Judge:
         self.probes: Dict[int, facts.Probe] = {}
         self._resynced: Dict[int, List[facts.Resynced]] = {}
         # Calls that a filter answered: whether by TRAP, KILL or a made-up result, the next fact of the task tells.
-        self._unclear: Dict[int, Tuple[TaskState, facts.Call]] = {}
+        self._unclear: Dict[int, _Unclear] = {}
 
     @property
     def undecided(self) -> List[int]:
@@ -44,7 +55,12 @@ class Judge:
 
     def postpone(self, task: TaskState, call: facts.Call) -> None:
         """Wait for the next fact of this task."""
-        self._unclear[call.tid] = (task, call)
+        self._unclear[call.tid] = _Unclear(task, call)
+
+    def waits_for(self, tid: int, t_ns: int) -> bool:
+        """Whether the call of a thread that came back at `t_ns` is one of them."""
+        unclear = self._unclear.get(tid)
+        return unclear is not None and unclear.call.t_ns == t_ns
 
     def keep_resynced(self, fact: facts.Resynced) -> None:
         """To be believed with the next call of the task."""
@@ -112,32 +128,27 @@ class Judge:
         refusal = self._refusal(task, call, request, errno, touched, probe, did)
         touched = _with_evidence(touched, probe)
         partial = _partial(touched, request, self.cast.last_n + 1, self.cast.page_size)
-        diagnosis, related = self._diagnose(task, refusal, partial)
-        outcome = outcome_of_failure(
-            diagnosis.cause, request_of(call.abi, call.number, call.args), errno, refusal.kernel_decided
-        )
+        diagnosis, outcome, related = self._diagnose(task, refusal, partial)
         result = call.result if call.result >= 0 else None
         event = self.cast.event(
             task, call.t_ns, row.name, outcome, call, None, result, errno or None, touched, diagnosis
         )
-        if outcome == REFUSED:
+        if outcome is Outcome.REFUSED:
             pending = Pending(event, task.process)
             pending.related += related
             task.process.pending[event.n] = pending
         return event
 
-    def _diagnose(
-        self, task: TaskState, refusal: CallContext, partial: Optional[Partial]
-    ) -> Tuple[Diagnosis, Tuple[int, ...]]:
+    def _diagnose(self, task: TaskState, refusal: CallContext, partial: Optional[Partial]) -> Diagnosed:
         # Most programs are refused nothing, and never need the rules.
         from wxtrace.model.causes.decide import diagnose
         from wxtrace.model.causes.earlier import with_earlier
         from wxtrace.model.causes.loader import with_loader
 
-        diagnosis, related = diagnose(refusal, partial)
-        diagnosis = with_loader(diagnosis, refusal)
+        told = diagnose(refusal, partial)
+        diagnosis = with_loader(told.diagnosis, refusal)
         diagnosis = with_earlier(diagnosis, refusal, task.state.space.overlapping(refusal.start, refusal.end))
-        return diagnosis, related
+        return told._replace(diagnosis=diagnosis)
 
     def _looked_at(self, state: SpaceState, row: Syscall, request: CallRequest, probe: facts.Probe) -> facts.Probe:
         """What is known of the call, and kept for those that are not looked at as closely."""
@@ -156,45 +167,63 @@ class Judge:
 
         touched, probe, changed = self._apply(task, call, row, request)
         if changed:
-            return self.cast.event(task, call.t_ns, row.name, OK, call, None, call.result, None, touched)
+            return self.cast.event(task, call.t_ns, row.name, Outcome.OK, call, None, call.result, None, touched)
         did = Intercepted("ERRNO", call.result)
-        diagnosis, related = diagnose_intercepted(self._refusal(task, call, request, "", [], probe, did))
-        event = self.cast.event(task, call.t_ns, row.name, FAKED, call, None, call.result, None, touched, diagnosis)
+        told = diagnose_intercepted(self._refusal(task, call, request, "", [], probe, did))
+        event = self.cast.event(
+            task, call.t_ns, row.name, told.outcome, call, None, call.result, None, touched, told.diagnosis
+        )
         pending = Pending(event, task.process)
-        pending.related += related
+        pending.related += told.related
         task.process.pending[event.n] = pending
         return event
 
+    def trapped(self, stop: facts.SignalStop) -> bool:
+        """SIGSYS of a filter for the call that this thread is in; what comes of it, its next fact tells."""
+        unclear = self._unclear.get(stop.tid)
+        if unclear is None or (stop.signo, stop.code) != (signal.SIGSYS, _SYS_SECCOMP):
+            return False
+        self._unclear[stop.tid] = unclear._replace(trapped=True)
+        return True
+
     def clear_up(self, tid: int, ending: Any) -> Iterator[Event]:
         """A filter's answer is understood by what came next: SIGSYS, death, or the program going on."""
-        unclear = self._unclear.pop(tid, None)
-        if unclear is None:
+        unclear = self._unclear.get(tid)
+        if unclear is None or (unclear.trapped and isinstance(ending, facts.SignalStop)):
+            # A handler of SIGSYS may run into signals of its own.
             return
+        del self._unclear[tid]
         from wxtrace.model.causes.decide import diagnose_intercepted
 
-        task, call = unclear
+        task, call, _ = unclear
         row = row_of(call.abi, call.number)
         request = row.request(call.args)
         touched, probe, _ = self._apply(task, call, row, request)
-        outcome, did = _what_came(call, ending)
-        diagnosis, result = None, did.result if did is not None else None
+        did = _what_came(unclear, ending)
+        told = None
         if did is not None:
-            diagnosis, _ = diagnose_intercepted(self._refusal(task, call, request, "", touched, probe, did))
+            told = diagnose_intercepted(self._refusal(task, call, request, "", touched, probe, did))
+        outcome = told.outcome if told is not None else Outcome.UNFINISHED
+        diagnosis = told.diagnosis if told is not None else None
+        result = did.result if did is not None else None
         event = self.cast.event(task, call.t_ns, row.name, outcome, call, None, result, None, touched, diagnosis)
-        if outcome == REFUSED:
+        if told is not None and outcome is Outcome.REFUSED:
             pending = Pending(event, task.process)
-            pending.related += [filter.n for filter in task.filters if filter.n is not None]
+            pending.related += told.related
             task.process.pending[event.n] = pending
         yield event
 
 
-def _what_came(call: facts.Call, ending: Any) -> Tuple[str, Optional[Intercepted]]:
-    """What became of a call that a filter answered, or that never returned, by the next fact of its task."""
-    if isinstance(ending, facts.SignalStop) and (ending.signo, ending.code) == (signal.SIGSYS, _SYS_SECCOMP):
-        return REFUSED, Intercepted("TRAP")
+def _what_came(unclear: _Unclear, ending: Any) -> Optional[Intercepted]:
+    """What a filter did with a call, by the next fact of its task; None for a call that just never returned."""
+    call = unclear.call
+    if unclear.trapped:
+        # SIGSYS kills at once where no handler takes it (kernel/signal.c:force_sig_info_to_task).
+        ended = isinstance(ending, facts.TaskExited) and (ending.signal is not None or ending.code not in (0, None))
+        return Intercepted("TRAP", handled=not ended)
     if isinstance(ending, facts.TaskExited) and ending.signal == signal.SIGSYS and call.decided != facts.BY_KERNEL:
-        return REFUSED, Intercepted("KILL_PROCESS")
-    return (UNFINISHED, None) if call.result is None else (FAKED, Intercepted("ERRNO", call.result))
+        return Intercepted("KILL_PROCESS")
+    return None if call.result is None else Intercepted("ERRNO", call.result)
 
 
 def _with_evidence(touched: List[Touched], probe: facts.Probe) -> List[Touched]:

@@ -61,6 +61,8 @@ class Story:
         self.origins = Origins(self._cast, on_origin)
         self._ladders = Ladders(self.origins)
         self._loading = Loading(self._cast)
+        # Stacks of calls whose answer is not understood yet, by thread.
+        self._early_stacks: Dict[int, facts.StackRead] = {}
 
     @property
     def run(self) -> Optional[facts.RunStarted]:
@@ -87,7 +89,7 @@ class Story:
     def finish(self) -> Iterator[Shown]:
         """The end of the record: what is still open stays open, and is said so."""
         for tid in self._judge.undecided:
-            yield from self._judge.clear_up(tid, None)
+            yield from self._clear_up(tid, None)
         for process in self.processes:
             for pending in process.pending.values():
                 ending = "running" if not process.ended or process.let_go else "unknown"
@@ -166,7 +168,7 @@ class Story:
         yield event
 
     def _task_exited(self, fact: facts.TaskExited) -> Iterator[Shown]:
-        yield from self._judge.clear_up(fact.tid, fact)
+        yield from self._clear_up(fact.tid, fact)
         task = self._cast.tasks.get(fact.tid)
         if task is None:
             return
@@ -204,7 +206,7 @@ class Story:
             return
         self.duration_ns = call.t_ns
         if self._judge.undecided:
-            yield from self._judge.clear_up(call.tid, None)
+            yield from self._clear_up(call.tid, None)
         if call.result is None or (call.decided == facts.BY_FILTER and call.result == call.number):
             self._judge.postpone(task, call)
             return
@@ -273,7 +275,10 @@ class Story:
         task = self._cast.tasks.get(stop.tid)
         if task is None:
             return
-        yield from self._judge.clear_up(stop.tid, stop)
+        if self._judge.trapped(stop):
+            # The filter's answer to the call, told with it.
+            return
+        yield from self._clear_up(stop.tid, stop)
         task.process.last_fault = stop
         refused = refused_behind(task.process.pending, stop.addr) if stop.code > 0 else None
         if refused is not None and not refused.faulted:
@@ -323,7 +328,19 @@ class Story:
         self._cast.sampled[fact.tid, fact.t_ns] = None
         return iter(())
 
+    def _clear_up(self, tid: int, ending: Any) -> Iterator[Shown]:
+        """The event of a call whose answer was not understood, and its stack if that came meanwhile."""
+        for event in self._judge.clear_up(tid, ending):
+            yield event
+            early = self._early_stacks.pop(tid, None)
+            if early is not None:
+                self._cast.sampled.pop((tid, early.t_ns), None)
+                yield CallStack(event.n, tuple(early.frames))
+
     def _stack_read(self, fact: facts.StackRead) -> Iterator[Shown]:
+        if self._judge.undecided and self._judge.waits_for(fact.tid, fact.t_ns):
+            self._early_stacks[fact.tid] = fact
+            return
         n = self._cast.sampled.pop((fact.tid, fact.t_ns), None)
         if n is not None:
             yield CallStack(n, tuple(fact.frames))

@@ -54,6 +54,7 @@ class Finding(Frozen):
     evidence: Tuple[Evidence, ...] = ()
     fixes: Tuple[Fix, ...] = ()
     related: Tuple[int, ...] = ()
+    case: str = ""
 
 
 Rule = Callable[[Refusal], Optional[Finding]]
@@ -88,7 +89,7 @@ def found(
         at_most = CONSISTENT
     known = {"errno": refusal.errno, "call": refusal.request.name, "kernel": refusal.host.kernel, **words}
     summary, fixes = in_words(cause, case, **known)
-    return Finding(cause, at_most, summary, evidence, fixes, related)
+    return Finding(cause, at_most, summary, evidence, fixes, related, case)
 
 
 def in_words(cause: str, case: str = "", **words: object) -> Tuple[str, Tuple[Fix, ...]]:

@@ -46,11 +46,15 @@ class Installed(NamedTuple):
 
 
 class Intercepted(NamedTuple):
-    """What a seccomp filter that is not ours did with a call, as the stops showed it: `action` by the name it has in
-    wxtrace.model.filters (ERRNO, TRAP, KILL_PROCESS), `result` what an answered call returned."""
+    """What a seccomp filter that is not ours did with a call, as the stops showed it.
+
+    `action` by the name it has in wxtrace.model.filters (ERRNO, TRAP, KILL_PROCESS), `result` what an answered call
+    returned, `handled`: the program went on after SIGSYS, so a handler of its own took it.
+    """
 
     action: str
     result: Optional[int] = None
+    handled: bool = False
 
 
 class Part(NamedTuple):
@@ -152,7 +156,7 @@ class CallContext(Frozen):
 
     @property
     def stopped_at(self) -> int:
-        """Where the first part starts that an mprotect should have changed and did not: it looked at nothing behind it."""
+        """Where the first part starts that an mprotect should have changed and did not: it looked no further."""
         request = self.request
         if not isinstance(request, Mprotect):
             return self.end

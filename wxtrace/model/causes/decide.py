@@ -7,7 +7,7 @@ one VMA after the other and changes each before it looks at the next.
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import Any, Dict, List, Optional, Sequence, Tuple, cast
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, cast
 
 from wxtrace.frozen import replace
 from wxtrace.model.causes import answer as forwards
@@ -58,11 +58,12 @@ from wxtrace.model.causes.limit import fds, hugepages, map_count, memlock, overc
 from wxtrace.model.causes.order import EachModule, EachVma, evaluate
 from wxtrace.model.causes.seccomp.answered import filter_answers
 from wxtrace.model.causes.selinux import rules as selinux
-from wxtrace.model.enumerations import Confidence, Errno
+from wxtrace.model.enumerations import Confidence, Errno, Outcome
 from wxtrace.model.event import Diagnosis, Evidence, Partial
+from wxtrace.model.outcome import outcome_of_failure
 from wxtrace.model.syscalls.row import Other
 
-__all__ = ["diagnose", "diagnose_intercepted"]
+__all__ = ["Diagnosed", "diagnose", "diagnose_intercepted"]
 
 _BEFORE: Tuple[Any, ...] = (filter_answers,)
 _ANY_TIME: Tuple[Any, ...] = (unknown.interrupted,)
@@ -300,19 +301,26 @@ _MPROTECT: Tuple[Any, ...] = (
 )
 
 
-def diagnose(refusal: Refusal, partial: Optional[Partial]) -> tuple[Diagnosis, tuple[int, ...]]:
-    """The diagnosis of a call that failed, and the events it refers to."""
+class Diagnosed(NamedTuple):
+    """Why a call failed, whether that is an alarm, and the events it refers to."""
+
+    diagnosis: Diagnosis
+    outcome: Outcome
+    related: Tuple[int, ...]
+
+
+def diagnose(refusal: Refusal, partial: Optional[Partial]) -> Diagnosed:
+    """The diagnosis of a call that failed."""
     came = Errno(-refusal.result) if refusal.result < 0 else Errno.NONE
     finding = _first(refusal, came) or _told(refusal, came, unknown.unexplained(refusal, came))
     if refusal.probe.short:
         finding = replace(finding, evidence=(*map(_as_read, finding.evidence), _IN_SHORT))
-    return _diagnosis(finding, partial), finding.related
+    return _diagnosed(refusal, came, finding, partial)
 
 
-def diagnose_intercepted(ctx: CallContext) -> tuple[Diagnosis, tuple[int, ...]]:
+def diagnose_intercepted(ctx: CallContext) -> Diagnosed:
     """The same of a call that a filter is known to have answered, or to have ended by a signal."""
-    finding = _told(ctx, Errno.NONE, filter_answers(ctx))
-    return _diagnosis(finding, None), finding.related
+    return _diagnosed(ctx, Errno.NONE, _told(ctx, Errno.NONE, filter_answers(ctx)))
 
 
 def _as_read(evidence: Evidence) -> Evidence:
@@ -324,16 +332,13 @@ def _as_read(evidence: Evidence) -> Evidence:
     return evidence
 
 
-def _diagnosis(finding: Finding, partial: Optional[Partial]) -> Diagnosis:
-    return Diagnosis(
-        finding.cause,
-        CAUSES[finding.cause].refused_by,
-        finding.confidence,
-        finding.summary,
-        finding.evidence,
-        finding.fixes,
-        partial,
+def _diagnosed(ctx: CallContext, came: Errno, finding: Finding, partial: Optional[Partial] = None) -> Diagnosed:
+    cause = CAUSES[finding.cause]
+    diagnosis = Diagnosis(
+        cause.id, cause.refused_by, finding.confidence, finding.summary, finding.evidence, finding.fixes, partial
     )
+    outcome = outcome_of_failure(cause, ctx.request, came, ctx.kernel_decided, finding.case)
+    return Diagnosed(diagnosis, outcome, finding.related)
 
 
 class _Reading:
@@ -420,7 +425,7 @@ def _told(
     words = {"errno": name, "call": ctx.request.name, "kernel": ctx.host.kernel, **answer.words}
     summary, fixes = in_words(cause.id, answer.case, **words)
     evidence = (*answer.evidence, *_not_excluded(cause.id, doubts))
-    return Finding(cause.id, str(confidence or answer.at_most), summary, evidence, fixes, answer.related)
+    return Finding(cause.id, str(confidence or answer.at_most), summary, evidence, fixes, answer.related, answer.case)
 
 
 def _not_excluded(cause: str, doubts: Sequence[Answer]) -> Tuple[Evidence, ...]:

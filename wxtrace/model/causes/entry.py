@@ -10,15 +10,17 @@ from enum import Enum
 from typing import Mapping, Optional, Tuple, Union
 
 from wxtrace.frozen import Frozen
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.event import Fix
 
-__all__ = ["ANY_CALL", "ANY_ERRNO", "Case", "Cause", "Gives", "Need", "admin", "developer"]
+__all__ = ["ANY_CALL", "ANY_ERRNO", "IF_DENIED", "Case", "Cause", "Gives", "Need", "admin", "developer"]
 
 Gives = Tuple[Union[Errno, str], ...]
 """What a call gives: errnos, or the names of signals. Empty: any errno."""
 ANY_ERRNO: Gives = ()
 ANY_CALL = "any"
+IF_DENIED: Mapping[Union[str, Errno], Outcome] = {Errno.EACCES: Outcome.REFUSED, Errno.EPERM: Outcome.REFUSED}
+"""`outcomes` of a cause by which nothing was denied but with these errnos: others say that the call does not fit."""
 
 
 class Need(Enum):
@@ -74,6 +76,7 @@ class Case(Frozen):
 
     sentence: str = ""
     fixes: Tuple[Fix, ...] = ()
+    outcome: Optional[Outcome] = None
 
 
 class Cause(Frozen):
@@ -81,6 +84,8 @@ class Cause(Frozen):
 
     `when` is its predicate in one plain sentence, `calls` says which call gives what for it; that also drives when its
     rules are tried. `source` where the kernel decides it, `example` a command line of examples/build that shows it.
+    `outcome`: whether that is an alarm (refused), a call that could never work (failed), or what healthy programs do to
+    find out what they may (probe); `outcomes` where a call or an errno makes it another.
     """
 
     id: str
@@ -93,6 +98,8 @@ class Cause(Frozen):
     source: str
     cases: Mapping[str, Case] = {}
     example: Optional[str] = None
+    outcome: Outcome = Outcome.REFUSED
+    outcomes: Mapping[Union[str, Errno], Outcome] = {}
 
     @property
     def family(self) -> str:
@@ -113,7 +120,7 @@ class Cause(Frozen):
         if not name:
             return Case(self.sentence, self.fixes)
         case = self.cases[name]
-        return Case(case.sentence or self.sentence, case.fixes or self.fixes)
+        return Case(case.sentence or self.sentence, case.fixes or self.fixes, case.outcome)
 
 
 def developer(text: str, command: Optional[str] = None) -> Fix:

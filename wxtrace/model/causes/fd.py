@@ -8,9 +8,9 @@ from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
-from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, admin, developer
 from wxtrace.model.causes.opened import ARGUMENTS, can_read, can_write, file_request, is_shared, opened, quoted, shown
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.objects import Descriptor
 
 __all__ = [
@@ -108,6 +108,7 @@ BAD = Cause(
     (developer("Pass MAP_ANONYMOUS, or a descriptor opened for reading."),),
     "mm/mmap.c:ksys_mmap_pgoff",
     {"process": Case("{fact}", (developer("Pass a descriptor from pidfd_open."),))},
+    outcome=Outcome.FAILED,
 )
 NOT_MAPPABLE = Cause(
     "fd.not-mappable",
@@ -119,6 +120,7 @@ NOT_MAPPABLE = Cause(
     (developer("Read it instead of mapping it."),),
     "mm/mmap.c:do_mmap, include/linux/fs.h:can_mmap_file",
     {"this": Case("this {kind} cannot be mapped: what is behind it offers no mapping")},
+    outcome=Outcome.FAILED,
 )
 OFFSET_OVERFLOW = Cause(
     "fd.offset-overflow",
@@ -129,6 +131,7 @@ OFFSET_OVERFLOW = Cause(
     "offset and length reach beyond the largest file offset",
     (developer("Check the offset computation."),),
     "mm/mmap.c:do_mmap, file_mmap_ok",
+    outcome=Outcome.FAILED,
 )
 NO_DAX = Cause(
     "fd.no-dax",
@@ -142,6 +145,7 @@ NO_DAX = Cause(
         admin("Put the file on a file system mounted with dax=always, on persistent memory."),
     ),
     "include/linux/dax.h:daxdev_mapping_supported, mm/mmap.c:do_mmap",
+    outcome=Outcome.PROBE,
 )
 DRIVER = Cause(
     "fd.driver",
@@ -162,6 +166,8 @@ DRIVER = Cause(
             (developer("Ask for the protection when the device is mapped."),),
         )
     },
+    outcome=Outcome.FAILED,
+    outcomes=IF_DENIED,
 )
 SWAP_FILE = Cause(
     "fd.swap-file",

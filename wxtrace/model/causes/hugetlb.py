@@ -11,7 +11,7 @@ from wxtrace.model.causes.base import seen, size_text
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
 from wxtrace.model.causes.opened import ARGUMENTS, file_request, huge_page_size, offered_sizes, shown
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.memfd import MemfdCreate
 from wxtrace.model.syscalls.mmap import Mmap
 
@@ -54,6 +54,7 @@ HUGETLB = Cause(
             (developer("Drop MAP_HUGETLB, or use memfd_create with MFD_HUGETLB."),),
         ),
     },
+    outcome=Outcome.FAILED,
 )
 
 

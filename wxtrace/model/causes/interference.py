@@ -7,7 +7,7 @@ from wxtrace.model.causes.answer import LETS_THROUGH, Answer, refuses, rule
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.prctl import Prctl
 from wxtrace.model.syscalls.ptrace import Ptrace
 from wxtrace.model.syscalls.seccomp import Seccomp
@@ -37,6 +37,7 @@ _INTERFERENCE = Cause(
             (developer("Attach to the program with wxtrace -p once it runs."),),
         )
     },
+    outcome=Outcome.PROBE,
 )
 INTERFERENCE = (_INTERFERENCE,)
 

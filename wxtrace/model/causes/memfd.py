@@ -8,7 +8,7 @@ from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
 from wxtrace.model.causes.opened import ARGUMENTS, can_write, file_request, is_shared
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.memfd import MemfdCreate
 
 __all__ = ["FLAGS", "MEMFDS", "NOEXEC_SYSCTL", "WRITE_SEAL", "flags", "name", "noexec_sysctl", "write_seal"]
@@ -63,6 +63,7 @@ FLAGS = Cause(
             "the name of a memfd can have 249 bytes at most", (developer("Pass a shorter name; it is only shown."),)
         ),
     },
+    outcome=Outcome.PROBE,
 )
 MEMFDS = (WRITE_SEAL, NOEXEC_SYSCTL, FLAGS)
 

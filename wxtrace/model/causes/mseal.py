@@ -10,7 +10,7 @@ from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
 from wxtrace.model.causes.mappings import has_object, is_special, place
-from wxtrace.model.enumerations import Confidence, Errno
+from wxtrace.model.enumerations import Confidence, Errno, Outcome
 from wxtrace.model.syscalls.madvise import Madvise
 from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.mprotect import Mprotect
@@ -63,6 +63,7 @@ MSEAL = Cause(
         "target": Case("the range to be replaced holds sealed memory, which must stay as it is"),
     },
     "mseal_ops",
+    outcomes={"madvise": Outcome.REFUSED},
 )
 
 

@@ -7,9 +7,9 @@ from typing import Tuple
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, refuses, rule
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
-from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, developer
 from wxtrace.model.causes.opened import ARGUMENTS
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.event import Evidence
 from wxtrace.model.syscalls.mprotect import Mprotect
 from wxtrace.model.syscalls.pkey import PkeyFree
@@ -43,6 +43,8 @@ PKEY = Cause(
             (developer("Go on without keys: use mprotect; this answer is how a program learns that."),),
         ),
     },
+    outcome=Outcome.FAILED,
+    outcomes=IF_DENIED,
 )
 
 

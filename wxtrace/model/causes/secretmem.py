@@ -5,9 +5,9 @@ from __future__ import annotations
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
-from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, admin, developer
 from wxtrace.model.causes.opened import ARGUMENTS, file_request, is_shared, shown
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 
 __all__ = ["SECRETMEM", "private_mapping", "switched_off"]
 
@@ -29,6 +29,8 @@ SECRETMEM = Cause(
             ),
         )
     },
+    outcome=Outcome.FAILED,
+    outcomes=IF_DENIED,
 )
 
 

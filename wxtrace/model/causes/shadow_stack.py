@@ -7,9 +7,9 @@ from typing import Tuple
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, refuses, rule
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
-from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, developer
 from wxtrace.model.causes.opened import ARGUMENTS
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.event import Evidence
 from wxtrace.model.syscalls.arch_prctl import ArchPrctl
 from wxtrace.model.syscalls.shadow_stack import MapShadowStack
@@ -53,6 +53,8 @@ SHADOW_STACK = Cause(
             (developer("Leave shadow stacks to the C library."),),
         ),
     },
+    outcome=Outcome.FAILED,
+    outcomes=IF_DENIED,
 )
 
 

@@ -56,6 +56,8 @@ ROWS = (
         (("name", s.address), ("flags", s.bits32(f.MEMFD))),
         lambda a: MemfdCreate(a[0], unsigned32(a[1])),
         returns=Returns.DESCRIPTOR,
+        # From Linux 3.17.
+        in_every_kernel=True,
         evidence=(Evidence.NAMESPACES, Evidence.OPEN_FILES),
     ),
     Syscall(

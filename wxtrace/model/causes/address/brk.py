@@ -7,7 +7,7 @@ from wxtrace.model.causes.argument.entries import POINTER
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Cause, Need, developer
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.brk import Brk
 
 __all__ = ["BRK_COLLISION", "below_start", "collision"]
@@ -24,6 +24,7 @@ BRK_COLLISION = Cause(
     "the heap cannot grow to {wanted}: {other} is in the way",
     (developer("Map memory instead of growing the heap; malloc does so by itself."),),
     "mm/mmap.c:SYSCALL_DEFINE1(brk)",
+    outcome=Outcome.PROBE,
 )
 
 

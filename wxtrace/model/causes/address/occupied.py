@@ -8,7 +8,7 @@ from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
 from wxtrace.model.causes.mappings import place
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.shm import Shmat
 
@@ -30,6 +30,7 @@ OCCUPIED = Cause(
         )
     },
     "noreplace",
+    outcome=Outcome.PROBE,
 )
 
 

@@ -11,7 +11,7 @@ from wxtrace.model.causes.base import seen, size_text
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
 from wxtrace.model.causes.mappings import place
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.mremap import Mremap
 from wxtrace.model.syscalls.shm import Shmat
@@ -48,6 +48,7 @@ NO_ROOM = Cause(
             (developer("Pass MREMAP_MAYMOVE, and use the address that mremap returns."),),
         ),
     },
+    outcome=Outcome.PROBE,
 )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, refuses, rule
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
-from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, developer
 from wxtrace.model.causes.mappings import place
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.mremap import Mremap
 
 __all__ = ["SPECIAL_MAPPING", "cannot_grow", "not_together", "vsyscall"]
@@ -47,6 +47,8 @@ SPECIAL_MAPPING = Cause(
         ),
         "cut": Case("the kernel's own mapping {path} cannot be changed in part, only as a whole"),
     },
+    outcome=Outcome.FAILED,
+    outcomes=IF_DENIED,
 )
 
 

@@ -9,7 +9,7 @@ from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, refus
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.mprotect import Mprotect
 from wxtrace.model.syscalls.mremap import Mremap
 from wxtrace.model.syscalls.remap_file_pages import RemapFilePages
@@ -34,6 +34,7 @@ UNMAPPED = Cause(
     "mm/mprotect.c:do_mprotect_pkey, mm/mseal.c, mm/mremap.c, mm/madvise.c",
     {"advice": Case("nothing is mapped at {hole}; the advice was taken for every part of the range that is mapped")},
     "hole",
+    outcome=Outcome.FAILED,
 )
 
 

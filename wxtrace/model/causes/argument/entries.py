@@ -5,10 +5,10 @@ Which argument each call takes amiss is in the rules beside this file, a module 
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, Mapping, Optional, Tuple, Union
 
-from wxtrace.model.causes.entry import Case, Cause, Gives, Need, developer
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Gives, Need, developer
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.event import Fix
 
 __all__ = [
@@ -33,9 +33,24 @@ def _argument(
     source: str,
     cases: Optional[Dict[str, Tuple[str, str]]] = None,
     needs: Tuple[Need, ...] = (),
+    outcome: Outcome = Outcome.FAILED,
+    outcomes: Optional[Mapping[Union[str, Errno], Outcome]] = None,
 ) -> Cause:
     said = {name: Case(words, _fix(text)) for name, (words, text) in (cases or {}).items()}
-    return Cause(id, "kernel", when, calls, (Need.ANSWERED, Need.ARGUMENTS, *needs), sentence, _fix(fix), source, said)
+    proof = (Need.ANSWERED, Need.ARGUMENTS, *needs)
+    return Cause(
+        id,
+        "kernel",
+        when,
+        calls,
+        proof,
+        sentence,
+        _fix(fix),
+        source,
+        said,
+        outcome=outcome,
+        outcomes=outcomes or {},
+    )
 
 
 def _fix(text: str) -> Tuple[Fix, ...]:
@@ -290,6 +305,7 @@ ADVICE = _argument(
         ),
         "guarded": ("pages could not be filled: they lie behind a guard or beyond the end of the file", ""),
     },
+    outcome=Outcome.PROBE,
 )
 
 POINTER = _argument(
@@ -353,6 +369,7 @@ SHM = _argument(
         ),
     },
     (Need.SEGMENT,),
+    outcomes=IF_DENIED,
 )
 
 ARGUMENTS = (ALIGNMENT, LENGTH, FLAGS, PROT, GROWSDOWN, ADVICE, POINTER, SHM)

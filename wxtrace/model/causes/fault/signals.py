@@ -10,7 +10,7 @@ from wxtrace.model import flags as f
 from wxtrace.model.causes.base import in_words, seen
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
 from wxtrace.model.causes.fault.place import NOWHERE, FaultPlace
-from wxtrace.model.enumerations import Confidence
+from wxtrace.model.enumerations import Confidence, Outcome
 from wxtrace.model.event import Diagnosis, Fix
 from wxtrace.model.facts import SignalStop
 from wxtrace.model.region import Piece
@@ -40,6 +40,7 @@ _NX = Cause(
     ),
     _X86 + ":access_error",
     example="jit_malloc",
+    outcome=Outcome.FAILED,
 )
 _WRITE = Cause(
     "fault.write",
@@ -50,6 +51,7 @@ _WRITE = Cause(
     "the access to {memory} at {where} is not allowed ({perms})",
     (),
     _X86 + ":access_error",
+    outcome=Outcome.FAILED,
 )
 _UNMAPPED = Cause(
     "fault.unmapped",
@@ -60,6 +62,7 @@ _UNMAPPED = Cause(
     "nothing is mapped at {where}",
     (),
     _X86 + ":bad_area_nosemaphore",
+    outcome=Outcome.FAILED,
 )
 _PKEY = Cause(
     "fault.pkey",
@@ -70,6 +73,7 @@ _PKEY = Cause(
     "a protection key forbids the access to {where}",
     (),
     _X86 + ":bad_area_access_error",
+    outcome=Outcome.FAILED,
 )
 _GUARD = Cause(
     "fault.guard",
@@ -80,6 +84,7 @@ _GUARD = Cause(
     "a guard page was touched at {where}",
     (),
     "mm/memory.c:handle_pte_marker",
+    outcome=Outcome.FAILED,
 )
 _BUS = Cause(
     "fault.bus",
@@ -90,6 +95,7 @@ _BUS = Cause(
     "the file behind the mapping has no page at {where}",
     (),
     "mm/filemap.c:filemap_fault",
+    outcome=Outcome.FAILED,
 )
 _OTHER = Cause(
     "fault.other",
@@ -120,6 +126,7 @@ _OTHER = Cause(
         "huge": Case("no huge page was free for the memory at {where}"),
         "dispatch": Case("the program had its own system calls turned into SIGSYS (syscall user dispatch)"),
     },
+    outcome=Outcome.FAILED,
 )
 FAULTS = (_NX, _WRITE, _UNMAPPED, _PKEY, _GUARD, _BUS, _OTHER)
 _CERTAIN = (_NX, _UNMAPPED, _PKEY, _BUS)

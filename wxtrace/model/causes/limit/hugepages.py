@@ -10,7 +10,7 @@ from wxtrace.model.causes.base import seen, size_text
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
 from wxtrace.model.causes.opened import default_huge_page_size, huge_page_size
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.mmap import Mmap
 
 __all__ = ["HUGEPAGES", "hugepages"]
@@ -28,6 +28,7 @@ HUGEPAGES = Cause(
     ),
     "mm/hugetlb.c:hugetlb_reserve_pages",
     {"few": Case("{more} of huge pages were asked, and {free} are free on this machine")},
+    outcome=Outcome.PROBE,
 )
 
 

@@ -11,7 +11,7 @@ from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
 from wxtrace.model.causes.limit.growth import covered, growth, moved_part, pages_of, status_bytes
 from wxtrace.model.causes.opened import huge_page_size, is_shared
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.brk import Brk
 from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.mremap import Mremap
@@ -22,6 +22,10 @@ __all__ = ["OVERCOMMIT", "copying", "overcommit", "overcommit_at_mprotect"]
 _CAP_SYS_ADMIN = 21
 _CLONE_VM = 0x100
 
+_STRICT = (
+    developer("Make less memory writable: in this mode all of it counts, MAP_NORESERVE or not."),
+    admin("Promise more than RAM and swap, or raise the share.", "sysctl -w vm.overcommit_ratio=80"),
+)
 OVERCOMMIT = Cause(
     "limit.overcommit",
     "kernel",
@@ -46,11 +50,11 @@ OVERCOMMIT = Cause(
     {
         "strict": Case(
             "",
-            (
-                developer("Make less memory writable: in this mode all of it counts, MAP_NORESERVE or not."),
-                admin("Promise more than RAM and swap, or raise the share.", "sysctl -w vm.overcommit_ratio=80"),
-            ),
-        )
+            _STRICT,
+        ),
+        # Asking for more than there is and taking less is how allocators size themselves.
+        "sizing": Case(outcome=Outcome.PROBE),
+        "strict-sizing": Case("", _STRICT, Outcome.PROBE),
     },
 )
 
@@ -146,7 +150,8 @@ def _promise(ctx: CallContext, pages: int, certain: bool) -> Answer:
         seen(fact, "/proc/meminfo"),
         seen("vm.overcommit_memory = %s" % mode, "/proc/sys/vm/overcommit_memory"),
     )
-    case = "strict" if mode == "2" else ""
+    sizing = isinstance(ctx.request, Mmap) and not ctx.request.prot & f.PROT_EXEC
+    case = "-".join(word for word, holds in (("strict", mode == "2"), ("sizing", sizing)) if holds)
     words: Dict[str, Any] = {"mode": mode, "more": size_text(more), "room": room}
     if not certain:
         return may_refuse(ctx, OVERCOMMIT, *evidence, case=case, **words)

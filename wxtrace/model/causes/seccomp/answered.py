@@ -23,7 +23,7 @@ from wxtrace.model.causes.seccomp.evidence import (
     who_installed,
 )
 from wxtrace.model.causes.seccomp.places import DOUBTS, FIXES, PLACES, place_of
-from wxtrace.model.enumerations import Confidence, Errno
+from wxtrace.model.enumerations import Confidence, Errno, Outcome
 from wxtrace.model.event import Evidence
 
 __all__ = ["SECCOMP", "filter_answers"]
@@ -47,8 +47,8 @@ _ERRNO = Cause(
     _SOURCE + " (SECCOMP_RET_ERRNO)",
     {
         **PLACES,
-        "faked": Case(_FAKED),
-        **{"faked-" + place: Case(_FAKED, case.fixes) for place, case in PLACES.items()},
+        "faked": Case(_FAKED, outcome=Outcome.FAKED),
+        **{"faked-" + place: Case(_FAKED, case.fixes, Outcome.FAKED) for place, case in PLACES.items()},
         **{doubt: Case(_MAYBE, FIXES[doubt]) for doubt in DOUBTS},
     },
     "filter_exec jit_anon",
@@ -62,7 +62,14 @@ _TRAP = Cause(
     "a seccomp filter sent SIGSYS instead of letting the call in",
     FIXES[""],
     _SOURCE + " (SECCOMP_RET_TRAP)",
-    PLACES,
+    {
+        **PLACES,
+        "handled": Case(
+            "a seccomp filter sent SIGSYS instead of letting the call in, and a handler of the program's own answered",
+            (developer("Nothing to mend where the handler does the work: that is how many sandboxes are built."),),
+            Outcome.PROBE,
+        ),
+    },
     "filter_exec -t jit_anon",
 )
 _KILL = Cause(
@@ -91,6 +98,7 @@ _USER_NOTIF = Cause(
             "a seccomp filter hands this call to a process that listens, and nobody listens any more",
             (developer("Keep the process that listens running as long as the one it decides for."),),
         ),
+        "faked": Case(outcome=Outcome.FAKED),
         "unseen": Case("a seccomp filter hands this call to {listener}: that process answered it, or let the kernel"),
     },
     "filter_exec -n jit_anon",
@@ -144,7 +152,7 @@ def _intercepted(ctx: CallContext, did: Intercepted, said: Optional[Said]) -> An
     stops = seen(fact, source)
     if cause is not _ERRNO:
         agrees = said is not None and _WAYS.get(_plain(said.action.name), (None,))[0] is cause
-        return _by_filter(ctx, cause, stops, said if agrees else None)
+        return _by_filter(ctx, cause, stops, said if agrees else None, handled=did.handled)
     if said is not None and said.action.name == "USER_NOTIF":
         return _handed_over(ctx, said, stops)
     if said is not None and did.result != _returned(said):
@@ -181,7 +189,12 @@ def _bound(ctx: CallContext) -> Evidence:
 
 
 def _by_filter(
-    ctx: CallContext, cause: Cause, first: Evidence, said: Optional[Said], result: Optional[int] = None
+    ctx: CallContext,
+    cause: Cause,
+    first: Evidence,
+    said: Optional[Said],
+    result: Optional[int] = None,
+    handled: bool = False,
 ) -> Answer:
     by = culprit(ctx, said)
     case, words = place_of(ctx, is_inherited(ctx, by), result)
@@ -189,6 +202,8 @@ def _by_filter(
     words["who"] = " or ".join(sorted(name for name in own if name)) or "the program"
     if result is not None and result >= 0:
         case = "faked-" + case if case else "faked"
+    if handled:
+        case = "handled"
     doubts = _may_be_a_listeners(ctx, said) if cause is _ERRNO else None
     return refuses(
         ctx,
@@ -225,7 +240,7 @@ def _handed_over(ctx: CallContext, said: Said, first: Evidence) -> Answer:
     words: Dict[str, Any] = {"listener": names or "the process that listens"}
     case, result = "unseen", ctx.intercepted.result if ctx.intercepted is not None else None
     if result is not None:
-        case = "alone" if result == -_ENOSYS else ""
+        case = "alone" if result == -_ENOSYS else "" if result < 0 else "faked"
         words["answer"] = f.errno_name(-result) if result < 0 else result
     return may_refuse(
         ctx,
