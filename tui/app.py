@@ -19,7 +19,7 @@ from wxtrace.tui.issue_text import issue_text
 from wxtrace.tui.lines import Line
 from wxtrace.tui.output_pane import LEAVE_KEY
 from wxtrace.tui.pane import Pane
-from wxtrace.tui.processes import process_lines
+from wxtrace.tui.processes import nothing_refused, process_lines
 from wxtrace.tui.regions import history_lines
 from wxtrace.tui.run_app import RunApp
 
@@ -58,7 +58,9 @@ class TraceApp(RunApp):
     def _select(self, n: int) -> None:
         self.touched = True
         self.events.follow = False
-        if not self.events.select(n):
+        if not 1 <= n <= len(self.index):
+            self.say("Event %d is not in this record%s." % (n, "" if self.index.complete else " so far"))
+        elif not self.events.select(n):
             self.events.relist(ALL, self.events.listing.fold)
             self.events.select(n)
             self.say("The filter hid that event: all are listed again.")
@@ -79,7 +81,7 @@ class TraceApp(RunApp):
             self._waits_at = self.events.selected or 1
             self.say("Reading on to the next refused call … (moving the cursor stops it)")
         elif not alarms:
-            self.say("Nothing was refused%s." % ("" if self.index.complete else " so far"))
+            self.say(nothing_refused(self.index))
         else:
             self.say("That was the last refused call%s." % ("" if self.index.complete else " so far"))
 
@@ -99,7 +101,7 @@ class TraceApp(RunApp):
         if i > 0:
             self._select(alarms[i - 1])
         else:
-            self.say("Nothing was refused before." if alarms else "Nothing was refused.")
+            self.say("Nothing was refused before." if alarms else nothing_refused(self.index))
 
     def action_follow(self) -> None:
         """The newest event, and every newer one."""

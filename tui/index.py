@@ -102,12 +102,8 @@ class Index:
             return True
         self._facts = None
         if not self._follow and not self.complete:
-            if self.story.run is None:
-                raise RecordError(
-                    "%s holds no run: it ends before the program was started" % self.name
-                    if self._reader.opened
-                    else "%s is not a wxtrace journal" % self.name
-                )
+            if not self._reader.opened:
+                raise RecordError("%s is not a wxtrace journal" % self.name)
             self._end(self._reader.cut or ENDS_EARLY)
         return count > 0
 
@@ -116,6 +112,8 @@ class Index:
         self._follow = False
 
     def _end(self, why: Optional[str]) -> None:
+        if self.story.run is None:
+            raise RecordError("%s holds no run: it ends before the program was started" % self.name)
         if why is not None:
             self.story.lost = why
         for shown in self.story.finish():
@@ -201,7 +199,11 @@ class Index:
         if walk is None or walk.at != at or walk.n > n:
             self._walk = _Walk(at, self._stretches[at], self._record)
             return False
-        return walk.on_to(n, time.perf_counter() + seconds)
+        try:
+            return walk.on_to(n, time.perf_counter() + seconds)
+        except RecordError:
+            # Whoever asks for it now is told.
+            return True
 
     def _walk_to(self, n: int, rewind: bool) -> _Walk:
         at = bisect_right(self._firsts, n) - 1

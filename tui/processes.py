@@ -58,6 +58,8 @@ def header_line(index: Index, state: State, width: int) -> Line:
     spans.append(Span("  "))
     if refused:
         spans.append(Span("✗ %d refused" % refused, "refused"))
+    elif story.lost is not None:
+        spans.append(Span("no refused call recorded"))
     else:
         spans.append(Span("nothing refused" if index.complete else "nothing refused yet", "good"))
     text = "  %s  %s  %.2f s" % (
@@ -72,6 +74,13 @@ def header_line(index: Index, state: State, width: int) -> Line:
         spans.append(Span("  incomplete", "warn"))
     room = width - sum(cell_len(span.text) for span in spans)
     return Line([Span(cut(printable(command, 400), max(room, 8)), "heading"), *spans])
+
+
+def nothing_refused(index: Index, live: bool = False) -> str:
+    """The sentence for a record without a refused call, as far as it goes."""
+    if index.story.lost is not None:
+        return "No refused call was recorded, but the record is incomplete."
+    return "Nothing was refused%s." % ("" if index.complete and not live else " so far")
 
 
 def _standing(index: Index, state: State) -> Span:
@@ -97,8 +106,7 @@ def advice(index: Index, state: State, width: int = 80) -> List[Line]:
             return [Line([Span("Waiting for the first call …", "quiet")])]
         return [Line([Span("Nothing was recorded.", "heading")])]
     if not index.columns.alarms:
-        running = state.live or not index.complete
-        lines += paragraph("Nothing was refused%s." % (" so far" if running else ""), width, "heading")
+        lines += paragraph(nothing_refused(index, state.live), width, "heading")
         if index.columns.gains:
             lines += paragraph("%s: press x to see which." % _gains_words(index.columns), width)
         else:

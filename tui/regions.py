@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from wxtrace.errors import RecordError
 from wxtrace.model import flags as f
 from wxtrace.model.event import Event, Touched
 from wxtrace.model.region import Piece
@@ -209,7 +210,7 @@ def history_lines(index: Index, row: MapRow, space: int, upto: int) -> List[Line
             found = "found in the map" if region.inferred else "there since the program was loaded"
             lines.append(Line([Span("created  ", "label"), Span(found)]))
         else:
-            since = region.created_by
+            since = max(region.created_by, 1)
     for n in _touching(index.columns, _lineage(index, space, upto), row.start, row.end, since):
         label = "created" if piece is not None and n == piece.region.created_by else ""
         if piece is not None and n == piece.sealed_by:
@@ -243,8 +244,11 @@ def _touching(columns: Columns, lineage: List[Tuple[int, int]], start: int, end:
 
 def _event_line(index: Index, n: int, label: str) -> Line:
     kind = index.columns.kind_of(n)
-    call = index.call(n)
-    text = call_words(call) if call is not None else told_words(kind.name, index.details(n))
+    try:
+        call = index.call(n)
+        text = call_words(call) if call is not None else told_words(kind.name, index.details(n))
+    except RecordError as error:
+        text = str(error)
     became = " → %s" % kind.after if kind.after else " gone" if kind.before and not kind.alarm else ""
     spans = [
         Span("%-8s " % label, "label"),

@@ -15,6 +15,7 @@ from textual.timer import Timer
 from textual.widgets import Footer
 
 from wxtrace.errors import RecordError
+from wxtrace.printable import printable
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.opening import begins_as_json
 from wxtrace.tui.detail_panes import RegionPane, WhyPane
@@ -213,7 +214,7 @@ class RunApp(App[int]):
 
     def say(self, text: str, role: str = "heading") -> None:
         """A sentence at the bottom, for some seconds."""
-        self.query_one(Notice).say(text, role, _NOTICE)
+        self.query_one(Notice).say(printable(text), role, _NOTICE)
 
     # What is selected
 

@@ -29,6 +29,8 @@ __all__ = ["Console"]
 _SHOWN_IN_FULL = 1
 _SHOWN_SHORT = 5
 _MOST_PARTS = 4
+_MOST_SAID = 8192
+"""Characters; two paths of the longest kind."""
 _SILENCE = 10.0
 """Seconds after a refusal in which a program shows how it takes it."""
 _LABELS = 10
@@ -84,7 +86,7 @@ class Console:
         elif isinstance(shown, Mismatch):
             self._mismatch(shown)
         elif isinstance(shown, Lost):
-            self._own_line("the record is incomplete: " + shown.why)
+            self._own_line("the record is incomplete: " + printable(shown.why))
 
     def be_brief(self) -> None:
         """No more lines for ordinary events."""
@@ -93,8 +95,8 @@ class Console:
             self.say("the other calls that were recorded are not shown; the timeline has them")
 
     def say(self, text: str) -> None:
-        """One line of ours."""
-        self._own_line(text)
+        """One line of ours, from whoever; nothing in it reaches the terminal raw."""
+        self._own_line(printable(text, _MOST_SAID))
         self._write()
 
     def _own_line(self, text: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.executable import ExecutableMemory
+from wxtrace.commands.markdown import code_block, inert
 from wxtrace.commands.output import write_out
 from wxtrace.commands.redaction import Redaction
 from wxtrace.commands.wording import (
@@ -119,7 +119,10 @@ class _Report:
         run = story.run
         assert run is not None
         total = sum(self._counts.values())
-        self._heading("%s: %s refused" % (printable(_command(run.argv, run.attached)), plural(total, "call")))
+        refused = "%s refused" % plural(total, "call")
+        if not total and story.lost is not None:
+            refused = "no refused call was recorded, and the record is incomplete"
+        self._heading("%s: %s" % (printable(_command(run.argv, run.attached)), refused))
         for key, (event, memory, who) in self._first.items():
             self._refusal(event, memory, who, self._counts[key], self._endings.get(key, ""), self._ladders.get(key))
         for event, who in self._faults[:_MOST]:
@@ -186,19 +189,19 @@ class _Report:
         blank = [""] if self._lines else []
 
         def render(text: str) -> List[str]:
-            return [*blank, "## " + _escaped(text)] if self._markdown else [*blank, text, "=" * len(text)]
+            return [*blank, "## " + inert(text)] if self._markdown else [*blank, text, "=" * len(text)]
 
         self._add(render, text)
 
     def _code(self, text: str) -> None:
         def render(text: str) -> List[str]:
-            return ["", "```", text.replace("`", "'"), "```", ""] if self._markdown else ["", text]
+            return ["", code_block(text), ""] if self._markdown else ["", text]
 
         self._add(render, text)
 
     def _item(self, label: str, text: str) -> None:
         def render(text: str) -> List[str]:
-            return ["- **%s**: %s" % (label, _escaped(text)) if self._markdown else "  %-9s %s" % (label, text)]
+            return ["- **%s**: %s" % (label, inert(text)) if self._markdown else "  %-9s %s" % (label, text)]
 
         self._add(render, text)
 
@@ -220,11 +223,6 @@ def _key(event: Event) -> Tuple[object, ...]:
     asked = event.touched[0].asked if event.touched else None
     cause = event.diagnosis.cause if event.diagnosis is not None else None
     return (event.proc, event.name, cause, event.errno, asked)
-
-
-def _escaped(text: str) -> str:
-    """A target's names may hold whatever Markdown and HTML make of them."""
-    return re.sub(r"([\\`*_<>\[\]|#])", r"\\\1", text)
 
 
 def _memory(event: Event, story: Story) -> List[str]:
