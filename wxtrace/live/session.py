@@ -93,6 +93,8 @@ class _Run:
             assert self.session.attach is not None
             self._attach(self.session.attach)
             self.tracer.loop()
+            if self.tracer.detaching:
+                _end_as_tracer()
         if self.verifier is not None:
             self.verifier.report()
         if self.tracer.observer.unwinder is not None:
@@ -168,6 +170,20 @@ class _Run:
         if asked and not self.tracer.detaching:
             self.recorder.say({"is": "detaching"})
             self.tracer.detach_all()
+
+
+def _end_as_tracer() -> None:
+    """Only with the tracer's end is everybody let go: what is left to be done, a child does. Returns in that child."""
+    tracer = os.getpid()
+    try:
+        if os.fork() > 0:
+            os._exit(0)
+    except OSError:
+        # No process more: all are let go as soon as everything is said.
+        return
+    # Children are handed on after tracees (kernel/exit.c: forget_original_parent).
+    while os.getppid() == tracer:
+        time.sleep(0.0005)
 
 
 def _utc(seconds: float) -> str:
