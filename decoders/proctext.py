@@ -36,7 +36,7 @@ class Mount(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """Who a process is, where its heap and stack begin (addresses in bytes), and how it ends.
+    """Who a process is, where its heap, stack and arguments are (addresses in bytes), and how it ends.
 
     `exit_code` is a wait status; 0 as well where it may not be read.
     """
@@ -48,6 +48,8 @@ class Stat(NamedTuple):
     start_time: int
     start_stack: int
     start_brk: int
+    arg_start: int
+    arg_end: int
     exit_code: int
 
 
@@ -76,7 +78,7 @@ def parse_stat(text: bytes) -> Stat:
             int(fields[17]),
             int(fields[19]),
             int(fields[25]),
-            int(fields[44]),
+            *map(int, fields[44:47]),
             int(fields[49]),
         )
     except ValueError:

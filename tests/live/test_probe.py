@@ -6,6 +6,7 @@ import os
 from typing import List
 
 import pytest
+from processes import answered
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.live import probe
@@ -27,7 +28,7 @@ def test_the_first_failure_of_a_kind_is_looked_at_in_full_however_many_there_wer
     def short(*failures: int, prot: int = 5) -> List[bool]:
         request = Request("mmap", 0, 4096, prot, 0x22, -1)
         calls = [Call(task.tid, 0, 0, 9, (0, 4096, prot, 0x22, 0, 0), result, BY_KERNEL) for result in failures]
-        return [prober.probe(task, "mmap", request, call).short for call in calls]
+        return [answered(prober.probe(task, "mmap", request, call)).short for call in calls]
 
     assert short(ENOMEM, ENOMEM, -11, ENOMEM) == [False, True, False, True]
     assert short(ENOMEM, prot=3) == [False]

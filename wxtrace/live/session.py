@@ -95,6 +95,7 @@ class _Run:
             self.tracer.loop()
         if self.verifier is not None:
             self.verifier.report()
+        self.tracer.inquiries.close()
         if self.tracer.observer.unwinder is not None:
             self.tracer.observer.unwinder.finish()
         self.recorder.fact(RunEnded(self.recorder.now()))

@@ -64,6 +64,7 @@ class Task:
         "group_stopped",
         "hides_untraced",
         "info",
+        "inquired",
         "personality",
         "pid",
         "quiesce",
@@ -93,6 +94,8 @@ class Task:
         # True behind a seccomp stop of ours; None when nobody can tell who will answer.
         self.reached_kernel: Optional[bool] = False
         self.waiting = False
+        # Whether it stands still at the end of a call until that was looked at (inquiry.py).
+        self.inquired = False
         self.footprint: Footprint = EVERYTHING
         self.quiesce: Optional[Quiesce] = None
         self.group_stopped = False
