@@ -78,9 +78,10 @@ def answered(steps: Generator[Any, Any, Any]) -> Any:
     answer = None
     while True:
         try:
-            function, arguments, descriptors = steps.send(answer)
+            function, arguments, files = steps.send(answer)
         except StopIteration as end:
             return end.value
+        descriptors = [os.open(path, os.O_RDONLY) for path in files]
         answer = function(*descriptors, *arguments)
         for fd in descriptors:
             os.close(fd)

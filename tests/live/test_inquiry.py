@@ -96,14 +96,14 @@ def test_an_answer_of_many_megabytes(inquiries: Inquiries) -> None:
     assert Asker(inquiries, Question(big, (5_000_000,))).wait() == [big(5_000_000)]
 
 
-def test_descriptors_go_along_and_are_closed_here(inquiries: Inquiries, tmp_path: Path) -> None:
+def test_files_that_we_open_for_it(inquiries: Inquiries, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"contents")
-    fd = os.open(path, os.O_RDONLY)
+    question = Question(read_descriptor, (4,), (str(path),))
 
-    assert Asker(inquiries, Question(read_descriptor, (4,), (fd,))).wait() == [b"cont"]
-    with pytest.raises(OSError):
-        os.fstat(fd)
+    assert Asker(inquiries, question).wait() == [b"cont"]
+    path.unlink()
+    assert Asker(inquiries, question, Question(big, (1,))).wait() == [None, b"x"]
 
 
 def test_nothing_of_ours_is_kept_open(inquiries: Inquiries, tmp_path: Path) -> None:

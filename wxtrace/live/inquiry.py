@@ -26,6 +26,7 @@ from wxtrace.live.procfs import process_state
 from wxtrace.live.ptrace import TaskGone
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
+from wxtrace.model.facts import Note
 
 __all__ = ["Inquiries", "Question", "Steps"]
 
@@ -43,12 +44,13 @@ _CHUNK = 1 << 18
 class Question(NamedTuple):
     """A function of this package to be called in the helper. Its answer is never None: that is for no answer in time.
 
-    `descriptors` are sent along, closed here, and come as the first arguments.
+    `files` are opened by the tracer, which may more than others, when their turn has come; as descriptors they are the
+    first arguments.
     """
 
     function: Callable[..., Any]
     arguments: Tuple[Any, ...]
-    descriptors: Tuple[int, ...] = ()
+    files: Tuple[str, ...] = ()
 
 
 Steps = Generator[Question, Any, None]
@@ -75,6 +77,7 @@ class Inquiries:
         self._pid = 0
         self._pidfd = -1
         self._starts = 0
+        self._told = False
 
     def __bool__(self) -> bool:
         return bool(self._standing)
@@ -115,7 +118,7 @@ class Inquiries:
         steps, _ = standing
         try:
             while True:
-                _close(steps.send(None))
+                steps.send(None)
         except (StopIteration, TaskGone):
             pass
 
@@ -152,12 +155,15 @@ class Inquiries:
             return
         assert self._channel is not None
         data = pickle.dumps((question.function, question.arguments))
+        descriptors: List[int] = []
         try:
-            socket.send_fds(self._channel, [_LENGTH.pack(len(data)), data], question.descriptors)
+            descriptors += [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in question.files]
+            socket.send_fds(self._channel, [_LENGTH.pack(len(data)), data], descriptors)
         except OSError:
             self._abandon()
         finally:
-            _close(question)
+            for fd in descriptors:
+                os.close(fd)
 
     def _answer(self) -> Optional[Tuple[Any]]:
         """The whole answer, once it has come; (None,) when none will come."""
@@ -197,12 +203,17 @@ class Inquiries:
     def _start(self) -> bool:
         if self._starts >= MOST_STARTS:
             return False
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            self._say_why_not(error)
+            return False
         self._starts += 1
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._pid = _fork_helper(theirs)
-        except OSError:
+        except OSError as error:
             ours.close()
+            self._say_why_not(error)
             return False
         finally:
             theirs.close()
@@ -218,6 +229,12 @@ class Inquiries:
             self._pidfd = -1
         return True
 
+    def _say_why_not(self, error: OSError) -> None:
+        if not self._told:
+            self._told = True
+            text = "wxtrace cannot start the process that looks at refused calls (%s): some evidence will be missing"
+            self._recorder.fact(Note("no-helper", text % error.strerror))
+
     def _abandon(self) -> None:
         self._received.clear()
         if self._channel is None:
@@ -231,11 +248,6 @@ class Inquiries:
                 pass
             os.close(self._pidfd)
             self._pidfd = -1
-
-
-def _close(question: Question) -> None:
-    for fd in question.descriptors:
-        os.close(fd)
 
 
 def _fork_helper(channel: socket.socket) -> int:

@@ -10,8 +10,9 @@ import ctypes
 import os
 import signal
 import struct
-from typing import Any, List, Mapping, NamedTuple, NoReturn, Optional
+from typing import Any, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
 
+from wxtrace.descriptors import restore_limit
 from wxtrace.live import seccomp
 
 __all__ = ["Launched", "failure_of", "launch"]
@@ -34,10 +35,11 @@ def launch(
     use_filter: bool,
     handlers: Mapping[signal.Signals, Any],
     terminal: Optional[bytes] = None,
+    descriptors: Optional[Tuple[int, int]] = None,
 ) -> Launched:
     """Fork the child. It does nothing until one byte is written to `go`. `handlers` are the signals' own ones.
 
-    `terminal` is its TERM where its terminal is not ours.
+    `terminal` is its TERM where its terminal is not ours; `descriptors` its RLIMIT_NOFILE where ours was changed.
     """
     environment = _original_environment()
     if terminal is not None:
@@ -49,6 +51,8 @@ def launch(
     if pid == 0:
         os.close(go_write)
         os.close(failure_read)
+        if descriptors is not None:
+            restore_limit(descriptors)
         _become(path, argv, environment, use_filter, handlers, go_read, failure_write)
     os.close(go_read)
     os.close(failure_write)

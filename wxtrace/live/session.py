@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional
 
 from wxtrace import __version__
-from wxtrace.descriptors import let_go_of_inherited
+from wxtrace.descriptors import let_go_of_inherited, raise_own_limit
 from wxtrace.frozen import replace
 from wxtrace.live import ptrace
 from wxtrace.live.host import read_host
@@ -68,6 +68,7 @@ class _Run:
     def __init__(self, session: Session, recorder: Recorder) -> None:
         self.session = session
         self.recorder = recorder
+        self.descriptors = raise_own_limit()
         self.host = read_host()
         self.verifier: Optional[Verifier] = None
         if session.verify:
@@ -130,7 +131,14 @@ class _Run:
         if self.session.same_cpu:
             # The child inherits it.
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        launched = launch(path, self.session.argv, use_filter, self.recorder.former_handlers, self.session.terminal)
+        launched = launch(
+            path,
+            self.session.argv,
+            use_filter,
+            self.recorder.former_handlers,
+            self.session.terminal,
+            self.descriptors,
+        )
         _leave_terminal()
         options = ptrace.OPTIONS
         if use_filter:

@@ -86,10 +86,9 @@ class Unwinder:
             return False
         try:
             regs = registers(task.tid)
-            # Opened here: only a tracer may.
-            memory = os.open("/proc/%d/mem" % task.tid, os.O_RDONLY | os.O_CLOEXEC)
         except (OSError, TaskGone):
             return False
+        memory = "/proc/%d/mem" % task.tid
         answer: Optional[List[StackSample]] = yield Question(sample_by, (task.tid, regs), (memory,))
         if not answer:
             return None if answer is None else False
@@ -160,8 +159,11 @@ class Unwinder:
     def _start(self) -> bool:
         if self._starts >= MOST_STARTS or not sys.executable:
             return False
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            return False
         self._starts += 1
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         try:
