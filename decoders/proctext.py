@@ -78,7 +78,9 @@ def parse_stat(text: bytes) -> Stat:
             int(fields[17]),
             int(fields[19]),
             int(fields[25]),
-            *map(int, fields[44:47]),
+            int(fields[44]),
+            int(fields[45]),
+            int(fields[46]),
             int(fields[49]),
         )
     except ValueError:

@@ -16,6 +16,7 @@ from wxtrace.live import inquiry
 from wxtrace.live.inquiry import Inquiries, Question, Steps
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Space, Task
+from wxtrace.record.store import NewJournal
 
 
 def pid_of_helper() -> int:
@@ -45,7 +46,7 @@ def big(size: int) -> bytes:
 @pytest.fixture
 def inquiries(channel: List[socket.socket]) -> Iterator[Inquiries]:
     with tempfile.TemporaryFile() as journal:
-        found = Inquiries(Recorder(journal.fileno(), channel[0]))
+        found = Inquiries(Recorder(NewJournal(journal.fileno(), None, False), channel[0]))
         yield found
         found.close()
 

@@ -40,7 +40,7 @@ def probes(prober: probe.Prober, *inodes: int) -> List[Probe]:
     call = Call(task.tid, 0, 0, 10, (0x10000, 4096, 3, 0, 0, 0), EACCES, BY_KERNEL)
     request = Request("mprotect", 0x10000, 4096, 3)
     lines = [MapLine(0x10000, 0x11000, "r--s", 0, "08:01", inode, "/f") for inode in inodes]
-    return [prober.probe(task, "mprotect", request, call, [line]) for line in lines]
+    return [answered(prober.probe(task, "mprotect", request, call, [line])) for line in lines]
 
 
 def test_a_call_on_other_memory_is_another_kind_of_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,8 +52,8 @@ def test_a_server_that_does_not_answer_costs_what_it_would_have_told(
 
     assert run.causes() == ["mdwe", "fd.write-mode"]
     by_file, by_descriptor = run.refused()
-    assert "not seen: the headers of the mapped file" in evidence_of(by_file)
-    assert "not seen: seals and attributes of the open file" in evidence_of(by_descriptor)
+    assert "not seen, as no answer came in time: the headers of the mapped file" in evidence_of(by_file)
+    assert "not seen, as no answer came in time: seals and attributes of the open file" in evidence_of(by_descriptor)
     assert [event["diagnosis"]["confidence"] for event in (by_file, by_descriptor)] == ["proved", "consistent"]
 
 

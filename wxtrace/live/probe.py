@@ -161,8 +161,11 @@ class Prober:
         if not short and denied and call.decided != BY_FILTER and name in _HOOKED:
             known = security_modules() or []
             context = read_proc(tid, "attr/current", 4097)
-            if context or known:
-                answer = yield Question(_asked_modules, (tid, request, vmas, mounts, known, context))
+            asked_for = (tid, request, vmas, mounts, known, context)
+            if descriptor is None and not any(vma.line.inode for vma in vmas):
+                selinux, modules = _asked_modules(*asked_for)
+            elif context or known:
+                answer = yield Question(_asked_modules, asked_for)
                 if answer is None:
                     unanswered.append(MODULES)
                 selinux, modules = answer or (None, None)

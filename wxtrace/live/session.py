@@ -158,8 +158,7 @@ class _Run:
             text = "SELinux is enforcing, and our filter sets NO_NEW_PRIVS: the program may keep wxtrace's own domain"
             self.recorder.fact(Note("no-new-privs", text))
         self.recorder.say({"is": "started", "pid": launched.pid})
-        os.write(launched.go, b"x")
-        os.close(launched.go)
+        launched.channel.send(b"x")
         return launched
 
     def _attach(self, pid: int) -> None:

@@ -24,10 +24,10 @@ def with_unanswered(diagnosis: Diagnosis, refusal: Refusal) -> Diagnosis:
     missing = [kind for kind in refusal.probe.unanswered if kind in _WORDS]
     if not missing:
         return diagnosis
-    fact = "not seen: %s; whoever serves it did not answer in time" % ", ".join(_WORDS[kind] for kind in missing)
+    fact = "not seen, as no answer came in time: %s" % ", ".join(_WORDS[kind] for kind in missing)
     lacking = diagnosis.confidence == PROVED and refusal.decided != facts.BY_FILTER and _MAY_DECIDE & set(missing)
     return replace(
         diagnosis,
         confidence=CONSISTENT if lacking else diagnosis.confidence,
-        evidence=(*diagnosis.evidence, seen(fact, "a process that asks for it")),
+        evidence=(*diagnosis.evidence, seen(fact, "the helper process")),
     )
