@@ -156,7 +156,7 @@ class Lifecycle:
         try:
             where = parse_stat(read_proc(tid, "stat", 8192))
         except DecodeError:
-            where = Stat("", "", 0, 0, 0, 0, 0, 0, 0, 0)
+            where = Stat("", "", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
         persona = read_proc(tid, "personality", 64).strip()
         task.personality = int(persona, 16) if persona else 0
         task.space.brk = where.start_brk if why == "exec" else None

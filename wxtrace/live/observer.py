@@ -10,18 +10,20 @@ import stat
 import struct
 from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, List, Optional, Tuple
 
+from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmaps import MapLine
+from wxtrace.decoders.proctext import parse_stat
 from wxtrace.frozen import replace
 from wxtrace.live.inquiry import Question, Steps
 from wxtrace.live.libraries import library_mapped, library_unloaded
-from wxtrace.live.procfs import WHOLE, lines_of_ranges, read_memory, read_proc
+from wxtrace.live.procfs import WHOLE, lines_of_ranges, read_link, read_memory, read_proc
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
 from wxtrace.live.traced import name_of
 from wxtrace.model import flags as f
 from wxtrace.model.abi import I386
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
-from wxtrace.model.facts import BY_FILTER, BY_KERNEL, STACK, UNDECIDED, Call, Mapped, Named, Resynced, Unloading
+from wxtrace.model.facts import BY_FILTER, BY_KERNEL, STACK, UNDECIDED, Call, Mapped, Named, Note, Resynced, Unloading
 from wxtrace.model.outcome import may_be_refused
 from wxtrace.model.touching import page_align_up
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Observer"]
 
 _PR_SET_MM = 35
+MOST_ENVIRONMENT = 1 << 20
 Words = Tuple[int, ...]
 
 _PLAIN_ANONYMOUS = f.MAP_ANONYMOUS | f.MAP_FIXED | f.MAP_NORESERVE | f.MAP_STACK | f.MAP_FIXED_NOREPLACE | 2
@@ -264,6 +267,21 @@ class Observer:
             self._recorder.fact(Mapped(task.tid, lines, _open_for_writing(task.tid, name, call.args)))
             if name in ("mmap", "mmap2"):
                 task.space.library = library_mapped(task.space.library, call.args, lines[0])
+                if "san" in lines[0].path and call.args[2] & f.PROT_EXEC:
+                    self._warn_of_sanitizer(task, lines[0].path)
+
+    def _warn_of_sanitizer(self, task: Task, path: str) -> None:
+        from wxtrace.live.sanitizers import sanitizer_in_library
+
+        try:
+            where = parse_stat(read_proc(task.tid, "stat", 8192))
+        except DecodeError:
+            return
+        size = min(max(where.env_end - where.env_start, 0), MOST_ENVIRONMENT)
+        environment = read_memory(task.tid, where.env_start, size) or b""
+        warning = sanitizer_in_library(path, read_link(task.tid, "exe").rpartition("/")[2], environment)
+        if warning is not None:
+            self._recorder.fact(Note("sanitizer", warning, task.tid))
 
     def _unloaded(self, task: Task, call: Call, code: MapLine) -> Steps:
         """A library that goes as soon as it came may be one that the loader refused."""

@@ -19,6 +19,7 @@ from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.modes import choose_mode
 from wxtrace.live.observer import Observer
 from wxtrace.live.recorder import Recorder
+from wxtrace.live.sanitizers import sanitizer_in_program
 from wxtrace.live.tracer import Tracer
 from wxtrace.model.facts import ModeChanged, Note, RunEnded, RunStarted
 from wxtrace.record.store import NewJournal
@@ -157,6 +158,9 @@ class _Run:
         if use_filter and self.host.selinux_enforcing and os.geteuid() != 0:
             text = "SELinux is enforcing, and our filter sets NO_NEW_PRIVS: the program may keep wxtrace's own domain"
             self.recorder.fact(Note("no-new-privs", text))
+        warning = sanitizer_in_program(path)
+        if warning is not None:
+            self.recorder.fact(Note("sanitizer", warning))
         self.recorder.say({"is": "started", "pid": launched.pid})
         launched.channel.send(b"x")
         return launched
