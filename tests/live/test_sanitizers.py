@@ -34,6 +34,7 @@ def test_the_warning_comes_before_the_check_fails(
     assert own[1].startswith("IN THE WAY")
     assert own[2:4] == ["wxtrace: " + IN_THE_WAY % "checked", "wxtrace: no other call was refused"]
     assert "nothing was refused" not in done.stderr
+    assert IN_THE_WAY % "checked" in run_wxtrace(environment, "report").stdout
 
 
 @pytest.mark.trace

@@ -12,6 +12,7 @@ from wxtrace.commands.wording import (
     arguments_text,
     call_text,
     caller_texts,
+    disturbed_text,
     ending_words,
     memory_text,
     ordinal,
@@ -388,8 +389,7 @@ class Console:
             if event.diagnosis.cause == "fault.nx" and not self._by_cause:
                 self._own_line("%s: %s" % (event.diagnosis.cause, printable(event.diagnosis.summary)))
         if self._disturbed:
-            text = "wxtrace was in the way of %s: result and output are not the program's own"
-            self._own_line(text % ", ".join(printable(name, 40) for name in self._disturbed))
+            self._own_line(disturbed_text(self._disturbed))
         if not self._by_cause:
             elsewhere = self._outcomes[REFUSED] + self._outcomes[FAKED]
             if self._only is not None and elsewhere:
