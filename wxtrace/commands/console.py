@@ -12,6 +12,7 @@ from wxtrace.commands.wording import (
     arguments_text,
     call_text,
     caller_texts,
+    disturbed_text,
     ending_words,
     memory_text,
     ordinal,
@@ -68,6 +69,8 @@ class Console:
         self._searches = Searches()
         self._faults: List[Event] = []
         self._notes: Counter[str] = Counter()
+        # Programs that were refused something because they are traced.
+        self._disturbed: Counter[str] = Counter()
 
     def show(self, shown: Shown, story: Story) -> None:
         """One thing the story tells, written in one piece: the program writes to the same terminal."""
@@ -341,9 +344,9 @@ class Console:
     def _interference(self, event: Event, story: Story) -> None:
         """Our own doing is owned up to, once a program."""
         assert event.diagnosis is not None
-        kind = self._who(event, story).partition("[")[0]
-        self._notes[kind] += 1
-        if self._notes[kind] == 1:
+        kind = self._who(event, story).rpartition("[")[0]
+        self._disturbed[kind] += 1
+        if self._disturbed[kind] == 1:
             c = self._colour
             self._line("%sIN THE WAY%s  %s = %s" % (c.warn, c.end, call_text(event), result_text(event)))
             self._item("who", self._who(event, story))
@@ -387,6 +390,8 @@ class Console:
             assert event.diagnosis is not None
             if event.diagnosis.cause == "fault.nx" and not self._by_cause:
                 self._own_line("%s: %s" % (event.diagnosis.cause, printable(event.diagnosis.summary)))
+        if self._disturbed:
+            self._own_line(disturbed_text(self._disturbed))
         if not self._by_cause:
             elsewhere = self._outcomes[REFUSED] + self._outcomes[FAKED]
             if self._only is not None and elsewhere:
@@ -395,7 +400,7 @@ class Console:
             elif lost is not None:
                 self._own_line("no refused call was recorded, but the record is incomplete: %s" % printable(lost))
             else:
-                self._own_line("nothing was refused")
+                self._own_line("no other call was refused" if self._disturbed else "nothing was refused")
         executable = counts_text(story.origins.counts)
         if self._by_cause and executable is not None:
             self._own_line(executable)

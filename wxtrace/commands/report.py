@@ -14,6 +14,7 @@ from wxtrace.commands.wording import (
     ENDINGS,
     call_text,
     caller_texts,
+    disturbed_text,
     ladder_text,
     memory_text,
     plural,
@@ -66,6 +67,7 @@ class _Report:
         self._ladders: Dict[Tuple[object, ...], Ladder] = {}
         self._faults: List[Tuple[Event, str]] = []
         self._stacks: Dict[int, CallStack] = {}
+        self._disturbed: Dict[str, None] = {}
         self._events = 0
         self._executable = ExecutableMemory()
 
@@ -105,6 +107,8 @@ class _Report:
                 self._first[key] = (shown, _memory(shown, story) if isinstance(story, Story) else [], who)
         elif shown.name == "fault":
             self._faults.append((shown, who))
+        elif shown.diagnosis is not None and shown.diagnosis.cause == "tracer.interference":
+            self._disturbed[who.rpartition("[")[0]] = None
 
     def _look_up_memory(self, timeline: Timeline) -> None:
         """In a timeline regions and events stand apart."""
@@ -128,6 +132,8 @@ class _Report:
         for event, who in self._faults[:_MOST]:
             assert event.diagnosis is not None
             self._item("fault", "%s: %s" % (who, printable(event.diagnosis.summary)))
+        if self._disturbed:
+            self._item("traced", disturbed_text(self._disturbed))
         executable = self._executable.texts()
         if executable:
             self._heading("Memory that became executable")

@@ -11,13 +11,14 @@ import errno
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Set
+from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
 from wxtrace.live import ptrace, x86
 from wxtrace.live.exits import Exits
 from wxtrace.live.footprint import footprint
 from wxtrace.live.gate import Gate
 from wxtrace.live.hotpath import HotPath
+from wxtrace.live.inquiry import Inquiries
 from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.observer import Observer
 from wxtrace.live.procfs import read_memory
@@ -66,6 +67,7 @@ class Tracer:
         self.tasks: Dict[int, Task] = lifecycle.tasks
         self.on_message: Optional[Callable[[Dict[str, object]], None]] = None
         self.detaching = False
+        self.inquiries = Inquiries(recorder)
         self.standstills = Standstills(recorder, lifecycle, self.resume, self._full)
         self._exits = Exits(lifecycle, observer, self.standstills, self._forget_calls)
         self._hot = HotPath(recorder, self.gate, self.resume) if recorder.watch is None else None
@@ -205,8 +207,14 @@ class Tracer:
                 result = int.from_bytes(word, "little") if word else 0
             if real is not None:
                 number, args = real
-        if task.recording:
-            self.observer.finished(task, abi, number, args, result)
+        steps = self.observer.finished(task, abi, number, args, result) if task.recording else None
+        if steps is None:
+            self._left(task, abi, number, args, result)
+        else:
+            self.inquiries.pursue(task, steps, lambda: self._left(task, abi, number, args, result))
+
+    def _left(self, task: Task, abi: int, number: int, args: Tuple[int, ...], result: int) -> None:
+        """It is written down, and the task may go on."""
         task.info = None
         self._no_longer_bears(task)
         binds_siblings = installs_filter(abi, number, args)
@@ -283,6 +291,7 @@ class Tracer:
 
     def _forget_calls(self, task: Task) -> None:
         """Whatever this task was in the middle of will never come back."""
+        self.inquiries.forget(task)
         if self._hot is not None:
             self._hot.forget(task.tid)
         self._release_from_gate(task)
@@ -322,7 +331,9 @@ class Tracer:
         line = None
         if info.addr is not None:
             try:
-                line = task.space.maps_file(task.tid).at(info.addr)
+                # While somebody has the map locked, that may be for as long as this task stands here.
+                if not task.space.in_use_beside(task):
+                    line = task.space.maps_file(task.tid).at(info.addr)
             except OSError:
                 pass
         self.recorder.fact(
@@ -375,6 +386,7 @@ class Tracer:
             unwinder.collect()
         if self._interruptions is not None and not self.standstills:
             self._interruptions.tell()
+        self.inquiries.collect()
         recorder.flush()
         for freed in self.gate.overdue():
             self.resume(freed)
@@ -383,5 +395,5 @@ class Tracer:
             if self.on_message is not None:
                 self.on_message(message)
         unwinding = unwinder is not None and unwinder.busy
-        if not (recorder.journal.pending or self.gate.contested or self.standstills or unwinding):
+        if not (recorder.journal.pending or self.gate.contested or self.standstills or self.inquiries or unwinding):
             recorder.disarm()

@@ -17,6 +17,11 @@ from wxtrace.model.restrictions import Ancestor, Listener, ModuleState, SelinuxS
 __all__ = [
     "BY_FILTER",
     "BY_KERNEL",
+    "LIBRARY",
+    "MAP",
+    "MODULES",
+    "OPEN_FILE",
+    "STACK",
     "UNDECIDED",
     "Call",
     "Dropped",
@@ -48,6 +53,10 @@ __all__ = [
 
 UNDECIDED, BY_KERNEL, BY_FILTER = 0, 1, 2
 """Who answered a call: not observable; the kernel's own code; a seccomp filter that is not ours."""
+
+
+MAP, OPEN_FILE, MODULES, LIBRARY, STACK = "map", "open file", "security modules", "library", "stack"
+"""What a look at a failed call may not get in time, because the target itself, or a process of its, has to answer."""
 
 
 class Call(NamedTuple):
@@ -218,6 +227,8 @@ class Probe(Frozen):
     cgroup: Optional[str] = None
     # The file behind a refusal of PROT_EXEC: the one to be made executable, or whose loading asks for the stack.
     library: Optional[Library] = None
+    # What was looked for and did not come in time: MAP, OPEN_FILE, MODULES, LIBRARY, STACK.
+    unanswered: List[str] = []
 
 
 class FilterCode(Frozen):

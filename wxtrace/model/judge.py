@@ -111,10 +111,12 @@ class Judge:
         from wxtrace.model.causes.decide import diagnose
         from wxtrace.model.causes.earlier import with_earlier
         from wxtrace.model.causes.loader import with_loader
+        from wxtrace.model.causes.unanswered import with_unanswered
 
         diagnosis, related = diagnose(refusal, partial)
         diagnosis = with_loader(diagnosis, refusal)
         diagnosis = with_earlier(diagnosis, refusal, task.state.space.overlapping(refusal.start, refusal.end))
+        diagnosis = with_unanswered(diagnosis, refusal)
         return diagnosis, related
 
     def _looked_at(self, state: SpaceState, request: Request, probe: facts.Probe) -> facts.Probe:
