@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pickle
 import signal
 import socket
 import struct
@@ -154,6 +153,9 @@ class Inquiries:
         if self._channel is None and not self._start():
             return
         assert self._channel is not None
+        # Not at the start: most programs are refused nothing.
+        import pickle
+
         data = pickle.dumps((question.function, question.arguments))
         descriptors: List[int] = []
         try:
@@ -186,6 +188,8 @@ class Inquiries:
         (size,) = _LENGTH.unpack_from(self._received)
         if len(self._received) < _LENGTH.size + size:
             return None
+        import pickle
+
         answer = pickle.loads(self._received[_LENGTH.size :])
         self._received.clear()
         return (answer,)
@@ -273,6 +277,8 @@ def _fork_helper(channel: socket.socket) -> int:
 
 def _serve(channel: socket.socket) -> None:
     """Answer until the tracer closes its end, or dies. Nothing else of the tracer's is kept open."""
+    import pickle
+
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGALRM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
