@@ -176,9 +176,9 @@ class ImportedIndex(Index):
                 self._taken.append(self._checkpoints.take(self._walked))
         return self._walked
 
-    def before(self, n: int) -> Any:
-        """The maps right before event n."""
-        return self.moment(n - 1)
+    def left_at(self, event: Event) -> Optional[AddressSpace]:
+        """The space of an event that left nothing of it, as it was before."""
+        return next((state.space for state in self.moment(event.n - 1).spaces if state.space.id == event.space), None)
 
 
 class _Known(Frozen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Sequence
 
 from wxtrace.commands.markdown import code_block, code_span, inert
 from wxtrace.printable import printable
@@ -13,7 +13,7 @@ __all__ = ["issue_text"]
 _LABEL = 9
 
 
-def issue_text(lines: List[Line], command: str, tool: str) -> str:
+def issue_text(lines: Sequence[Line], command: str, tool: str) -> str:
     """The why pane in Markdown: a code block, in which nothing is markup, and where it was seen."""
     body: List[str] = []
     for line in lines:

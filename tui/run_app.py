@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from typing import List, Optional
+from typing import Optional, Sequence
 
 from textual import on
 from textual.app import App, ComposeResult
@@ -255,7 +255,7 @@ class RunApp(App[int]):
         """Text is wrapped anew, and another pane may be there now."""
         self.show_soon()
 
-    def lines_of_why(self) -> List[Line]:
+    def lines_of_why(self) -> Sequence[Line]:
         """What the why pane shows of the selected event."""
         self.show_details()
         return self.why.lines

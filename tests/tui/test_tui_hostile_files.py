@@ -27,8 +27,8 @@ from wxtrace.tui.filters import Filter, matcher, search_matcher
 from wxtrace.tui.imported import ImportedIndex
 from wxtrace.tui.index import Index
 from wxtrace.tui.listing import Listing
-from wxtrace.tui.processes import State, advice, header_line, process_lines, who_words
-from wxtrace.tui.regions import history_lines, map_at
+from wxtrace.tui.processes import ProcessLines, State, advice, header_line, who_words
+from wxtrace.tui.regions import HistoryLines, map_at
 from wxtrace.tui.why import why_lines
 
 SAMPLES = 400
@@ -64,7 +64,9 @@ def look_everywhere(index: Index) -> None:
         advice(index, State(), width)
         for row in range(len(listing)):
             row_line(index, listing[row], width, True)
-    process_lines(index)
+    processes = ProcessLines(index)
+    processes.work()
+    list(processes)
     for matches in (search_matcher("7f20000000", index.columns), matcher(Filter(region=(1, 9)), index.columns)):
         assert matches is not None
         for n in range(1, len(index) + 1):
@@ -79,7 +81,9 @@ def look_everywhere(index: Index) -> None:
         for i in range(len(region_map)):
             region_map[i].line(True)
         if len(region_map):
-            history_lines(index, region_map[0], event.space, n)
+            history = HistoryLines(index, region_map[0], event.space, n)
+            history.work()
+            list(history)
 
 
 def open_and_look(path: Path, kind: Callable[[JournalBytes], Index]) -> Optional[str]:
