@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.executable import ExecutableMemory
+from wxtrace.commands.markdown import code_block, inert
 from wxtrace.commands.output import write_out
 from wxtrace.commands.redaction import Redaction
 from wxtrace.commands.wording import (
@@ -15,6 +15,7 @@ from wxtrace.commands.wording import (
     by_whom,
     call_text,
     caller_texts,
+    disturbed_text,
     ladder_text,
     memory_text,
     plural,
@@ -67,6 +68,7 @@ class _Report:
         self._ladders: Dict[Tuple[object, ...], Ladder] = {}
         self._faults: List[Tuple[Event, str]] = []
         self._stacks: Dict[int, CallStack] = {}
+        self._disturbed: Dict[str, None] = {}
         self._events = 0
         self._executable = ExecutableMemory()
 
@@ -106,6 +108,8 @@ class _Report:
                 self._first[key] = (shown, _memory(shown, story) if isinstance(story, Story) else [], who)
         elif shown.name == "fault":
             self._faults.append((shown, who))
+        elif shown.diagnosis is not None and shown.diagnosis.cause == "tracer.interference":
+            self._disturbed[who.rpartition("[")[0]] = None
 
     def _look_up_memory(self, timeline: Timeline) -> None:
         """In a timeline regions and events stand apart."""
@@ -120,12 +124,17 @@ class _Report:
         run = story.run
         assert run is not None
         total = sum(self._counts.values())
-        self._heading("%s: %s refused" % (printable(_command(run.argv, run.attached)), plural(total, "call")))
+        refused = "%s refused" % plural(total, "call")
+        if not total and story.lost is not None:
+            refused = "no refused call was recorded, and the record is incomplete"
+        self._heading("%s: %s" % (printable(_command(run.argv, run.attached)), refused))
         for key, (event, memory, who) in self._first.items():
             self._refusal(event, memory, who, self._counts[key], self._endings.get(key, ""), self._ladders.get(key))
         for event, who in self._faults[:_MOST]:
             assert event.diagnosis is not None
             self._item("fault", "%s: %s" % (who, printable(event.diagnosis.summary)))
+        if self._disturbed:
+            self._item("traced", disturbed_text(self._disturbed))
         executable = self._executable.texts()
         if executable:
             self._heading("Memory that became executable")
@@ -187,19 +196,19 @@ class _Report:
         blank = [""] if self._lines else []
 
         def render(text: str) -> List[str]:
-            return [*blank, "## " + _escaped(text)] if self._markdown else [*blank, text, "=" * len(text)]
+            return [*blank, "## " + inert(text)] if self._markdown else [*blank, text, "=" * len(text)]
 
         self._add(render, text)
 
     def _code(self, text: str) -> None:
         def render(text: str) -> List[str]:
-            return ["", "```", text.replace("`", "'"), "```", ""] if self._markdown else ["", text]
+            return ["", code_block(text), ""] if self._markdown else ["", text]
 
         self._add(render, text)
 
     def _item(self, label: str, text: str) -> None:
         def render(text: str) -> List[str]:
-            return ["- **%s**: %s" % (label, _escaped(text)) if self._markdown else "  %-9s %s" % (label, text)]
+            return ["- **%s**: %s" % (label, inert(text)) if self._markdown else "  %-9s %s" % (label, text)]
 
         self._add(render, text)
 
@@ -221,11 +230,6 @@ def _key(event: Event) -> Tuple[object, ...]:
     asked = event.touched[0].asked if event.touched else None
     cause = event.diagnosis.cause if event.diagnosis is not None else None
     return (event.proc, event.name, cause, event.errno, asked)
-
-
-def _escaped(text: str) -> str:
-    """A target's names may hold whatever Markdown and HTML make of them."""
-    return re.sub(r"([\\`*_<>\[\]|#])", r"\\\1", text)
 
 
 def _memory(event: Event, story: Story) -> List[str]:

@@ -20,7 +20,7 @@ from wxtrace.record import journal as _journal  # noqa: F401  what both processe
 from wxtrace.record import store
 from wxtrace.record.journalbytes import JournalBytes
 
-__all__ = ["MISMATCH_STATUS", "attachable", "check_proc", "find_program", "run", "trace"]
+__all__ = ["MISMATCH_STATUS", "attachable", "check_machine", "check_proc", "find_program", "run", "trace"]
 
 MISMATCH_STATUS = 70
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -29,6 +29,7 @@ FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 def run(options: argparse.Namespace, command: List[str]) -> int:
     """Trace one command or process; the exit status is the program's own."""
+    check_machine()
     check_proc()
     path = find_program(command[0]) if command else None
     if options.pid is not None:
@@ -156,6 +157,14 @@ def _why_not_executable(path: str) -> str:
     if os.statvfs(path).f_flag & os.ST_NOEXEC:
         return "%s lies on a mount with the noexec option: remount it exec, or copy the file elsewhere" % shown
     return "%s is not executable (chmod +x, or name its interpreter first)" % shown
+
+
+def check_machine() -> None:
+    """Elsewhere calls have other numbers: nothing would be seen, and "nothing was refused" be said of it."""
+    machine = os.uname().machine
+    # A 64-bit process that personality(2) shows an i386 machine (setarch) is one of x86-64.
+    if sys.maxsize < 1 << 32 or machine not in ("x86_64", "i386", "i486", "i586", "i686"):
+        raise WxtraceError("it traces 64-bit x86 machines only, and this is %s" % machine)
 
 
 def check_proc() -> None:
