@@ -379,12 +379,13 @@ class Tracer:
         """What is due by time: the batch, waiting threads, the front's words."""
         recorder = self.recorder
         recorder.ticked = False
+        # Before the unwinder is looked at: an answer may be its first sample.
+        self.inquiries.collect()
         unwinder = self.observer.unwinder
         if unwinder is not None:
             unwinder.collect()
         if self._interruptions is not None and not self.standstills:
             self._interruptions.tell()
-        self.inquiries.collect()
         recorder.flush()
         for freed in self.gate.overdue():
             self.resume(freed)
