@@ -23,6 +23,8 @@ SPECIAL_MAPPING = Cause(
         "mprotect": (Errno.EACCES, Errno.EINVAL, Errno.ENOMEM),
         "pkey_mprotect": (Errno.EACCES, Errno.EINVAL, Errno.ENOMEM),
         "munmap": (Errno.EINVAL,),
+        "mmap": (Errno.EINVAL,),
+        "shmat": (Errno.EINVAL,),
         "mremap": (Errno.EFAULT, Errno.EINVAL),
         "madvise": (Errno.ENOMEM,),
         "mseal": (Errno.ENOMEM,),
