@@ -136,6 +136,9 @@ ROWS: Tuple[Row, ...] = (
     (mremap.target, ("mremap", AT, 2 * PAGE, PAGE, MAYMOVE | FIXED, AT + PAGE), "EINVAL argument.flags:overlap"),
     (mremap.target, ("mremap", AT, PAGE, 2 * PAGE, MAYMOVE | FIXED, AT - 2 * PAGE), LETS_THROUGH),
     (mremap.target, ("mremap", AT, PAGE, 2 * PAGE, MAYMOVE | FIXED, AT - PAGE), "EINVAL argument.flags:overlap"),
+    (mremap.target, ("mremap", AT, TOP - 1, PAGE, MAYMOVE | FIXED, AT + PAGE), LETS_THROUGH),
+    (mremap.one_mapping, ("mremap", AT, TOP - 1, 9 * PAGE, MAYMOVE), LETS_THROUGH),
+    (mremap.arguments, ("mremap", AT, TOP - 1, PAGE, MAYMOVE | DONTUNMAP), "EINVAL argument.flags:resize"),
     (mremap.copy, ("mremap", AT, PAGE, PAGE, 0), LETS_THROUGH),
     (mremap.copy, ("mremap", AT, 0, PAGE, MAYMOVE), "EINVAL argument.length:copy"),
     (mremap.copy, ("mremap", AT + 8 * PAGE, 0, PAGE, MAYMOVE), "? EINVAL argument.length"),
@@ -507,6 +510,7 @@ def test_a_segment_that_wraps_around() -> None:
 
 
 def test_what_was_attached_and_what_was_not() -> None:
+    assert context(("shmdt", AT)).replaced() == []
     assert asked(shm.attached, ("shmdt", AT), over(mapped(AT, 1, path="/SYSV00000000 (deleted)"))) == LETS_THROUGH
     assert asked(shm.attached, ("shmdt", AT), over(mapped(AT, 1, path="/srv/data"))) == "? EINVAL argument.shm:detach"
 

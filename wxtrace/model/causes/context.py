@@ -193,7 +193,8 @@ class CallContext(Frozen):
             return self._parts(self._page_up(request.addr), self._page_up(self.probe.brk or 0))
         if isinstance(request, Shmdt):
             # What belongs to one attachment lies at its own offset behind the address (ipc/shm.c:ksys_shmdt).
-            lines = [vma.line for vma in self.probe.vmas if vma.line.start - request.shmaddr == vma.line.offset]
+            attached = [vma.line for vma in self.probe.vmas if vma.line.path.startswith("/SYSV")]
+            lines = [line for line in attached if line.start - request.shmaddr == line.offset]
             return [part for line in lines for part in self._parts(line.start, line.end)]
         return []
 
