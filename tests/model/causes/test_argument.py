@@ -394,6 +394,10 @@ def test_advice_for_memory(advice: int, vma: Any, said: str) -> None:
     assert asked(madvise.memory, ("madvise", AT, PAGE, advice), over(vma)) == said
 
 
+def test_a_length_that_rounds_to_nothing_ends_where_it_starts() -> None:
+    assert [context(("mremap", AT, length, PAGE)).end for length in (TOP - 1, TOP - PAGE)] == [AT, AT + TOP - PAGE]
+
+
 def test_an_empty_range_has_no_mappings() -> None:
     for call in (("madvise", AT + PAGE, 0, 4), ("mprotect", AT + PAGE, 0, RW)):
         assert context(call).parts() == []

@@ -124,8 +124,8 @@ class CallContext(Frozen):
 
     @property
     def end(self) -> int:
-        """First byte behind the range, rounded up to the page."""
-        return self.request.start + self._page_up(self.request.length)
+        """First byte behind the range, rounded up to the page; a length that rounds to 2^64 is one of 0."""
+        return self.request.start + self._page_up(self.request.length) % (1 << 64)
 
     def parts(self) -> List[Part]:
         """The VMAs of the range in address order, each with its protection before the call."""
