@@ -306,6 +306,45 @@ def test_secret_memory_is_always_locked(link: str, said: str) -> None:
     assert asked(memlock.secret_memory, call, locking(3 * PAGE, descriptor=Descriptor(link, 2))) == LETS_THROUGH
 
 
+PERF = "? EPERM limit.memlock:perf"
+RING = ("mmap", 0, 3 * PAGE, RW, SHARED, 3, 0)
+
+
+def ring(most: Any, pinned: int = PAGE, link: str = "anon_inode:[perf_event]", **sysctl: str) -> Probe:
+    probe = locking(most, descriptor=Descriptor(link, 2), sysctl={"kernel." + key: sysctl[key] for key in sysctl})
+    return replace(probe, status={**probe.status, **using(VmPin=pinned)})
+
+
+@pytest.mark.parametrize(
+    "call, probe, said",
+    [
+        (RING, ring(4 * PAGE), LETS_THROUGH),
+        (RING, ring(4 * PAGE - 1), PERF),
+        (RING, ring(None), LETS_THROUGH),
+        (RING, ring(0, perf_event_paranoid="-1"), LETS_THROUGH),
+        (RING, ring(0, perf_event_paranoid="0"), PERF),
+        (RING, ring(0, link="anon_inode:[io_uring]"), LETS_THROUGH),
+        (("mmap", 0, PAGE, RW, PRIVATE, 3, 0), ring(0), LETS_THROUGH),
+        (("mmap", 0, PAGE, RW, SHARED_ANON, NO_FD, 0), ring(0), LETS_THROUGH),
+    ],
+)
+def test_rings_of_perf_events_are_locked(call: Tuple[Any, ...], probe: Probe, said: str) -> None:
+    assert asked(memlock.perf_ring, call, probe) == said
+
+
+def test_who_may_lock_may_have_any_ring() -> None:
+    probe = ring(0)
+    privileged = replace(probe, status={**probe.status, "CapEff": "%x" % LOCK})
+    assert asked(memlock.perf_ring, RING, privileged) == LETS_THROUGH
+    assert asked(memlock.perf_ring, RING, replace(probe, limits={})) == "? EPERM limit.memlock"
+
+
+def test_what_would_be_enough_for_a_ring() -> None:
+    given = answer(memlock.perf_ring, RING, ring(0, perf_event_mlock_kb="516"))
+    assert given.by_exclusion and given.words["enough"] == 516 + 12
+    assert answer(memlock.perf_ring, RING, ring(0)).words["enough"] is None
+
+
 # The number of mappings
 
 COUNT, MOST = "limit.map-count", 100

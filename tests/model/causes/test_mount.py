@@ -9,7 +9,7 @@ from asking import HOST, LETS_THROUGH, PAGE, PROBE, answer, asked
 
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
-from wxtrace.model.causes.mount import mount_noexec, superblock_noexec
+from wxtrace.model.causes.mount import MOUNT_NOEXEC, mount_noexec, superblock_noexec
 from wxtrace.model.facts import Probe
 from wxtrace.model.objects import Descriptor, MountFact
 
@@ -41,6 +41,23 @@ def maps(prot: int = RX, flags: int = 2) -> Tuple[Any, ...]:
 )
 def test_a_noexec_mount(call: Tuple[Any, ...], probe: Probe, said: str) -> None:
     assert asked(mount_noexec, call, probe) == said
+
+
+@pytest.mark.parametrize(
+    "link, kind, case, advice",
+    [
+        ("/dev/zero", "character device", "zero", "MAP_ANONYMOUS"),
+        ("/srv/root/dev/zero", "character device", "zero", "MAP_ANONYMOUS"),
+        ("/dev/null2", "character device", "device", "without PROT_EXEC"),
+        ("/dev/sda", "block device", "device", "without PROT_EXEC"),
+        ("/dev/shm/a", "regular file", "", "TMPDIR"),
+    ],
+)
+def test_what_helps_depends_on_what_is_mapped(link: str, kind: str, case: str, advice: str) -> None:
+    probe = replace(PROBE, descriptor=Descriptor(link, 0, kind, replace(NOEXEC, point="/dev", fstype="devtmpfs")))
+    given = answer(mount_noexec, maps(), probe)
+    assert given.case == case
+    assert advice in MOUNT_NOEXEC.case(case).fixes[0].text
 
 
 def test_read_implies_exec_adds_nothing_there() -> None:
