@@ -69,8 +69,10 @@ _SYSCTLS = (
     "vm/admin_reserve_kbytes",
     "vm/user_reserve_kbytes",
     "fs/file-max",
+    "kernel/perf_event_mlock_kb",
+    "kernel/perf_event_paranoid",
 )
-_STATUS = ("Seccomp", "Seccomp_filters", "NoNewPrivs", "CapEff", "VmSize", "VmData", "VmLck", "Uid")
+_STATUS = ("Seccomp", "Seccomp_filters", "NoNewPrivs", "CapEff", "VmSize", "VmData", "VmLck", "VmPin", "Uid")
 _MEMINFO = ("MemTotal", "SwapTotal", "CommitLimit", "Committed_AS", "HugePages_Free", "HugePages_Rsvd", "Hugepagesize")
 _KINDS = {
     stat.S_IFREG: "regular file",
