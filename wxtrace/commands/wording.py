@@ -18,6 +18,7 @@ __all__ = [
     "ENDINGS",
     "Palette",
     "arguments_text",
+    "by_whom",
     "call_text",
     "caller_texts",
     "ending_words",
@@ -44,6 +45,10 @@ ENDINGS = {
 """What an aftermath means, in words."""
 
 
+_COMMON_NOUNS = frozenset({"kernel", "seccomp filter", "BPF program", "dynamic loader"})
+"""Those who refuse and are no proper name; SELinux has no article."""
+
+
 def ending_words(aftermaths: Iterable[str]) -> List[str]:
     """What came of refused calls of one kind; that the program went on is said only where nothing else is known."""
     names = [name for name in aftermaths if ENDINGS.get(name)]
@@ -66,6 +71,11 @@ def palette_for(stream: TextIO) -> Palette:
     """Colours only on a terminal, and never where NO_COLOR is set (no-color.org) or TERM is dumb."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Palette(wanted and stream.isatty())
+
+
+def by_whom(refused_by: str) -> str:
+    """`the kernel`, `SELinux`: who refused, as it stands in a sentence."""
+    return "the " + refused_by if refused_by in _COMMON_NOUNS else printable(refused_by)
 
 
 def plural(count: int, noun: str, many: Optional[str] = None) -> str:

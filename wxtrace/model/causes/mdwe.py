@@ -61,6 +61,16 @@ MDWE = Cause(
                 _LIFT,
             ),
         ),
+        "patch": Case(
+            "",
+            (
+                developer(
+                    "Do not patch code where it runs: change the file before it is mapped, or put the code into a "
+                    "memfd that is mapped twice, writable in one place and executable in the other."
+                ),
+                _LIFT,
+            ),
+        ),
     },
     "mdwe jit_anon",
 )
@@ -136,6 +146,8 @@ def _memory_case(ctx: CallContext, part: Part) -> str:
     provenance = next((touched.provenance for touched in own), None)
     if provenance == "stack":
         return "stack"
-    if provenance in ("file", "file-cow") and ctx.wants & f.PROT_WRITE:
-        return "textrel"
-    return ""
+    library = ctx.probe.library
+    if library is None or provenance not in ("file", "file-cow") or not ctx.wants & f.PROT_WRITE:
+        return ""
+    # Without DT_TEXTREL it is not the loader that wants to write there.
+    return "textrel" if library.text_relocations else "patch"
