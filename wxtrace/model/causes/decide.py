@@ -280,7 +280,6 @@ _MPROTECT: Tuple[Any, ...] = (
     pkey.allocated,
     mprotect.growth,
     mseal.sealed,
-    special.vsyscall,
     EachVma(
         (
             vm_may.may_not_become,
@@ -294,6 +293,7 @@ _MPROTECT: Tuple[Any, ...] = (
         ),
         unmapped.unmapped,
     ),
+    special.vsyscall,
 )
 
 
