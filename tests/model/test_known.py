@@ -8,6 +8,7 @@ from stories import ANON, ANON_AT, FILE_AT, HOST, MAPS, PAGE, RW, RX, R, Told, c
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.frozen import replace
+from wxtrace.model import flags as f
 from wxtrace.model.event import REFUSED, Event
 from wxtrace.model.facts import Host, Probe
 from wxtrace.model.restrictions import PolicyAnswer, SelinuxState
@@ -122,3 +123,26 @@ def test_a_policy_answers_for_the_domain_that_it_was_asked_about() -> None:
     other = refused(told, MAPS[1], RX, lsm_label="user_u:user_r:other_t:s0")
     assert "/sys/fs/selinux/access" in str(same.diagnosis)
     assert "/sys/fs/selinux/access" not in str(other.diagnosis) and "user_t" not in str(other.diagnosis)
+
+
+# A process that is not dumpable, whose files nobody but root reads
+
+UNREADABLE = Probe(100, vmas_complete=False, status=KERNEL)
+
+
+def test_the_recorded_prctl_decides_where_no_file_of_the_process_can_be_read() -> None:
+    told = Told(replace(HOST, lsm=["capability", "bpf"], mdwe=None))
+    told.call("prctl", f.PR_SET_MDWE, 1, 0, 0, 0)
+    told.call("mprotect", ANON_AT, PAGE, RX, result=EACCES, probe=UNREADABLE, now=[MAPS[1]])
+    assert cause_of(told.last) == ("mdwe", "proved")
+    assert "%#x-%#x (anonymous) would go from rw- to r-x" % (ANON_AT, ANON_AT + PAGE) in facts_of(told.last)
+    assert "smaps" not in str(told.last.diagnosis)
+
+
+def test_what_a_file_mapping_may_become_is_not_known_there() -> None:
+    told = Told(replace(HOST, mdwe=1))
+    told.call("mprotect", FILE_AT, PAGE, RX, result=EACCES, probe=UNREADABLE, now=[MAPS[2]])
+    assert cause_of(told.last) == ("mdwe", "consistent")
+    assert "mount.noexec cannot be excluded: not known is what each mapping of the range may become" in facts_of(
+        told.last
+    )

@@ -141,6 +141,8 @@ class Judge:
         state.known.learn(state.space, probe)
         if probe.mdwe is not None and state.mdwe_by is None:
             state.mdwe = probe.mdwe
+        if not probe.vmas and not probe.vmas_complete:
+            return state.known.mapped(state.space, row, request, probe)
         return probe
 
     def faked(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:

@@ -158,7 +158,7 @@ def memory_of(part: Part) -> Memory:
         written = False
     elif vma.anonymous or vma.swap:
         written = True
-    elif not vma.has("ac") and not part.before & f.PROT_WRITE:
+    elif vma.flags and not vma.has("ac") and not part.before & f.PROT_WRITE:
         written = False
     tclass, is_heap = class_of(line.path), line.path == "[heap]"
     return Memory(line.start, line.end, part.before, shared, has_file, kernel_private, tclass, written, is_heap)
