@@ -84,8 +84,7 @@ def _with_selinux(host: Host) -> Host:
     # Not on the many machines without it: it is imported only to be asked.
     from wxtrace.live.selinuxfs import Selinuxfs
 
-    selinuxfs = Selinuxfs()
-    return replace(host, selinux_enforcing=selinuxfs.enforcing(), selinux_booleans=selinuxfs.booleans())
+    return replace(host, selinux_enforcing=Selinuxfs().enforcing())
 
 
 def _read(path: str) -> Optional[str]:
