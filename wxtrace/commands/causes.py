@@ -28,6 +28,8 @@ _PLACES = {
     "quoted_mount": "MOUNT",
     "domain": "DOMAIN",
     "governed": "DOMAIN",
+    "program": "the program",
+    "setter": "",
     "may_execmem": "DOMAIN",
     "relabelled": "PATH",
     "tclass": "CLASS",

@@ -80,6 +80,7 @@ class Judge:
             isinstance(request, Ptrace) and (request.request == 0 or request.pid in self.cast.tasks),
             call,
             task.state.mdwe_who,
+            task.state.mdwe_own,
             task.seen_filters,
             did,
             request_of(call.abi, call.number, call.args),

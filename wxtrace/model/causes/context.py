@@ -74,6 +74,7 @@ class CallContext(Frozen):
     held_by_us: bool = False
     call: Optional[Call] = None
     mdwe_who: str = ""
+    mdwe_own: bool = False
     seen_filters: Optional[SeenFilters] = None
     intercepted: Optional[Intercepted] = None
     # What rules that are not yet asked forwards look at.
