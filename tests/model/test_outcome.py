@@ -10,11 +10,11 @@ from stories import ANON, ANON_AT, MAPS, PAGE, RW, RX, Told, vma
 from wxtrace.model import flags as f
 from wxtrace.model.causes.catalogue import CAUSES
 from wxtrace.model.enumerations import Errno, Outcome
-from wxtrace.model.event import FAILED, PROBE, REFUSED
 from wxtrace.model.facts import Host, Probe
 from wxtrace.model.outcome import may_be_refused, outcome_of_failure
 from wxtrace.model.syscalls.table import BY_NAME
 
+FAILED, PROBE, REFUSED = Outcome.FAILED, Outcome.PROBE, Outcome.REFUSED
 EINVAL, ENOMEM, EEXIST, ENOSYS, EPERM, EFAULT, EACCES = 22, 12, 17, 38, 1, 14, 13
 NO_FD = 0xFFFFFFFFFFFFFFFF
 FIXED, PRIVATE = f.MAP_FIXED, 2
