@@ -38,7 +38,7 @@ class Mount(NamedTuple):
 class Stat(NamedTuple):
     """Who a process is, where its heap and stack begin (addresses in bytes), and how it ends.
 
-    `exit_code` is a wait status; 0 as well where it may not be read.
+    `data_size`: bytes of the program's own data. `exit_code` is a wait status; 0 as well where it may not be read.
     """
 
     comm: str
@@ -48,6 +48,7 @@ class Stat(NamedTuple):
     start_time: int
     start_stack: int
     start_brk: int
+    data_size: int
     exit_code: int
 
 
@@ -77,6 +78,7 @@ def parse_stat(text: bytes) -> Stat:
             int(fields[19]),
             int(fields[25]),
             int(fields[44]),
+            max(int(fields[43]) - int(fields[42]), 0),
             int(fields[49]),
         )
     except ValueError:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Optional
 
 from wxtrace.model import flags as f
-from wxtrace.model.abi import call_name
 from wxtrace.model.calls import RETURNS_ADDRESS, request_of, symbolic_args
 from wxtrace.model.facts import Call
+from wxtrace.model.syscalls.table import call_name
 from wxtrace.printable import printable
 from wxtrace.tui.columns import Kind
 

@@ -7,6 +7,7 @@ from typing import Any, Callable, Iterator, List, Optional
 from wxtrace.commands.wording import (
     ENDINGS,
     arguments_text,
+    by_whom,
     call_text,
     frame_text,
     kind_text,
@@ -118,7 +119,7 @@ def _who(event: Event, who: str, width: int) -> Iterator[Line]:
 
 
 def _by(diagnosis: Any) -> str:
-    by = "the %s, " % printable(diagnosis.refused_by) if diagnosis.refused_by else ""
+    by = by_whom(diagnosis.refused_by) + ", " if diagnosis.refused_by else ""
     confidence = _CONFIDENCE.get(diagnosis.confidence, printable(diagnosis.confidence))
     return "%scause %s; %s" % (by, printable(diagnosis.cause), confidence)
 

@@ -16,10 +16,10 @@ from stories import HOST, MAPS, Told, vma
 
 from wxtrace.commands import page
 from wxtrace.commands.console import Console
-from wxtrace.model.abi import CALL_NUMBERS
 from wxtrace.model.event import Event
 from wxtrace.model.facts import Call, Image, Probe, RunStarted, Seeded, StackRead, StackSampled, TaskStarted
 from wxtrace.model.frames import Frame
+from wxtrace.model.syscalls.table import NUMBERS
 from wxtrace.record.timeline import write_timeline
 
 FRAMES = [
@@ -78,7 +78,7 @@ def test_a_stack_that_comes_late_has_a_heading_of_its_own(monkeypatch: pytest.Mo
 
 def test_the_timeline_has_every_frame() -> None:
     image = Image("/srv/jit", ["./jit"], "jit", "x86_64")
-    mprotect = CALL_NUMBERS[0]["mprotect"]
+    mprotect = NUMBERS[0]["mprotect"]
     call = Call(100, 3, 0, mprotect, (MAPS[1].start, 4096, 5, 0, 0, 0), -13, 1)
     out = io.StringIO()
     write_timeline(

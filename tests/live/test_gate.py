@@ -6,16 +6,18 @@ from typing import Tuple
 
 import pytest
 
-from wxtrace.live.footprint import EVERYTHING, footprint
 from wxtrace.live.gate import Gate
 from wxtrace.live.task import Space, Task
-from wxtrace.model.abi import CALL_NUMBERS, I386, X86_64
+from wxtrace.live.traced import affected_range
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls.row import EVERYTHING
+from wxtrace.model.syscalls.table import NUMBERS
 
 PAGE = 0x1000
 
 
 def protect(page: int, pages: int = 1) -> Tuple[int, int]:
-    return footprint(X86_64, CALL_NUMBERS[X86_64]["mprotect"], (page * PAGE, pages * PAGE, 1, 0, 0, 0))
+    return affected_range(Abi.X86_64, NUMBERS[Abi.X86_64]["mprotect"], (page * PAGE, pages * PAGE, 1, 0, 0, 0))
 
 
 @pytest.fixture
@@ -30,21 +32,20 @@ def task(space: Space, tid: int) -> Task:
 @pytest.mark.parametrize(
     ("name", "args", "abi"),
     [
-        ("munmap", (PAGE, PAGE), X86_64),
-        ("mmap", (0, PAGE, 3, 0x22), X86_64),
-        ("mprotect", (PAGE, PAGE, 0x01000001), X86_64),
-        ("mprotect", ((1 << 64) - PAGE, 2 * PAGE, 1), X86_64),
-        ("mprotect", (PAGE, PAGE, 1), I386),
+        ("munmap", (PAGE, PAGE), Abi.X86_64),
+        ("mmap", (0, PAGE, 3, 0x22), Abi.X86_64),
+        ("mprotect", (PAGE, PAGE, 0x01000001), Abi.X86_64),
+        ("mprotect", ((1 << 64) - PAGE, 2 * PAGE, 1), Abi.X86_64),
     ],
 )
 def test_what_is_not_known_to_stay_in_its_range_is_everywhere(name: str, args: Tuple[int, ...], abi: int) -> None:
-    assert footprint(abi, CALL_NUMBERS[abi][name], (*args, 0, 0, 0)[:6]) == EVERYTHING
+    assert affected_range(abi, NUMBERS[abi][name], (*args, 0, 0, 0)[:6]) == EVERYTHING
 
 
 def test_a_range_ends_with_its_last_page() -> None:
-    number = CALL_NUMBERS[X86_64]["mprotect"]
-    assert footprint(X86_64, number, (PAGE, 1, 1, 0, 0, 0)) == (PAGE, 2 * PAGE)
-    assert footprint(X86_64, number, (PAGE, PAGE, 1, 0, 0, 0)) == (PAGE, 2 * PAGE)
+    number = NUMBERS[Abi.X86_64]["mprotect"]
+    assert affected_range(Abi.X86_64, number, (PAGE, 1, 1, 0, 0, 0)) == (PAGE, 2 * PAGE)
+    assert affected_range(Abi.X86_64, number, (PAGE, PAGE, 1, 0, 0, 0)) == (PAGE, 2 * PAGE)
 
 
 def test_calls_for_different_pages_go_in_together(space: Space) -> None:

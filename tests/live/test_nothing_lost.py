@@ -15,7 +15,8 @@ import pytest
 from processes import WXTRACE, only_child, run_wxtrace, state, until
 
 from wxtrace.model import facts
-from wxtrace.model.abi import CALL_NUMBERS, X86_64
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls.table import NUMBERS
 from wxtrace.record.journal import JournalReader
 
 pytestmark = pytest.mark.trace
@@ -79,7 +80,7 @@ class Steps:
 
 def protects(record: List[facts.Fact]) -> List[facts.Call]:
     """The program's own calls: behind its exec and the loader's, the first flip gives PROT_READ|PROT_WRITE."""
-    number = CALL_NUMBERS[X86_64]["mprotect"]
+    number = NUMBERS[Abi.X86_64]["mprotect"]
     calls = [fact for fact in record if isinstance(fact, facts.Call) and fact.number == number]
     first = next((i for i, call in enumerate(calls) if call.args[1:3] == (4096, 3)), len(calls))
     return calls[first:]

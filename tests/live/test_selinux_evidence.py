@@ -93,8 +93,45 @@ def test_a_container_that_hides_selinuxfs(tmp_path: Path) -> None:
 def test_a_domain_that_may_not_ask(root: str) -> None:
     state = selinux_state(1, Request("mprotect"), [], {}, DOMAIN.encode(), Selinuxfs(root, Kernel({})))
     assert state is not None
-    assert (state.enforcing, state.answers, state.booleans) == (True, [], {"allow_execmem": False})
+    assert (state.enforcing, state.answers, state.booleans) == (True, [], {})
     assert "security:compute_av" in state.why_not
+
+
+def test_a_policy_that_may_not_be_asked_is_asked_once(root: str) -> None:
+    """Each question would be one more denial of our own in the audit log."""
+    kernel = Kernel({})
+    fs = Selinuxfs(root, kernel, DOMAIN.encode())
+    for _ in range(3):
+        selinux_state(1, Request("mprotect"), [], {}, DOMAIN.encode(), fs)
+    assert len(kernel.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "boolean_t, expected",
+    [
+        (ALL_BUT_EXECMOD, {"allow_execmem": False}),
+        (NOTHING, {}),
+        # A policy without this type: the booleans have that of the file system.
+        (errno.EINVAL, {"allow_execmem": False}),
+        (errno.EACCES, {}),
+    ],
+)
+def test_booleans_are_read_only_where_the_policy_lets_us(root: str, boolean_t: object, expected: object) -> None:
+    def answer(question: bytes) -> bytes:
+        if b"boolean_t" not in question:
+            return ALL_BUT_EXECMOD
+        if isinstance(boolean_t, int):
+            raise OSError(boolean_t, "refused")
+        assert isinstance(boolean_t, bytes)
+        return boolean_t
+
+    assert Selinuxfs(root, answer, DOMAIN.encode()).booleans() == expected
+
+
+def test_without_a_context_of_our_own_nothing_is_read(root: str) -> None:
+    kernel = Kernel({b"6": ALL_BUT_EXECMOD})
+    assert Selinuxfs(root, kernel, b"").booleans() == {}
+    assert kernel.asked == []
 
 
 def test_a_low_address_is_asked_for_itself(root: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Optional, Sequence, Tuple
 
 from wxtrace.decoders.procmaps import MapLine, Vma
-from wxtrace.model.abi import CALL_NUMBERS, X86_64
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.event import Amendment, Event
 from wxtrace.model.facts import (
     BY_KERNEL,
@@ -23,6 +23,7 @@ from wxtrace.model.facts import (
 from wxtrace.model.region import Region
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.story import Story
+from wxtrace.model.syscalls.table import NUMBERS
 
 PAGE = 0x1000
 HOST = Host("6.18.4", "x86_64", PAGE)
@@ -105,7 +106,7 @@ class Told:
         if probe is not None:
             self.feed(probe)
         padded = (*args, 0, 0, 0, 0, 0, 0)[:6]
-        self.feed(Call(tid, self.now(), X86_64, CALL_NUMBERS[X86_64][name], padded, result, decided))
+        self.feed(Call(tid, self.now(), Abi.X86_64, NUMBERS[Abi.X86_64][name], padded, result, decided))
 
     def refuse(self, probe: Optional[Probe] = None, tid: int = 100, errno: int = 13) -> Event:
         """mprotect(R|X) of the first anonymous page fails, and this is how it was told."""

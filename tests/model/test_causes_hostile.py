@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from stories import ANON_AT, FILE_AT, HEAP, PAGE, STACK, Told
 
 from wxtrace.decoders.procmaps import MapLine, Vma
-from wxtrace.model.abi import CALL_NUMBERS, X86_64
 from wxtrace.model.causes.catalogue import CAUSES
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.facts import Host, Probe
 from wxtrace.model.objects import Descriptor, MountFact, Segment
+from wxtrace.model.syscalls.table import NUMBERS as CALL_NUMBERS
 
 NUMBERS = st.sampled_from(
     [0, 1, 3, 7, 9, 0x22, PAGE, HEAP, ANON_AT, FILE_AT, STACK, 1 << 47, (1 << 64) - 1]
@@ -83,7 +84,7 @@ PROBES = st.builds(
 
 @settings(max_examples=200)
 @given(
-    name=st.sampled_from(sorted(CALL_NUMBERS[X86_64])),
+    name=st.sampled_from(sorted(CALL_NUMBERS[Abi.X86_64])),
     args=st.lists(NUMBERS, min_size=6, max_size=6),
     errno=st.sampled_from([1, 4, 5, 9, 11, 12, 13, 14, 17, 19, 22, 23, 24, 26, 28, 34, 38, 43, 75, 95, 524, 4000]),
     probe=PROBES,

@@ -307,7 +307,7 @@ def test_memory_of_a_vma(entry: Vma, before: int, expected: Tuple[bool, bool, bo
 
 def test_execmod_is_uncertain_where_nothing_shows_whether_it_was_written() -> None:
     [execmod, *_] = at_mprotect(a_file(False)._replace(written=None), RX)
-    assert execmod == Check("file", "execmod", False)
+    assert execmod == Check("file", "execmod", False, False)
 
 
 # Whole calls

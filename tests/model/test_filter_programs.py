@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wxtrace.decoders.classic_bpf import Instruction, decode_program
-from wxtrace.model.abi import AUDIT_ARCH, CALL_NUMBERS, I386, X86_64
+from wxtrace.model.enumerations import AUDIT_ARCH, Abi
 from wxtrace.model.filters import Action, CannotTell, answer, seccomp_data, strictest
+from wxtrace.model.syscalls.table import NUMBERS
 
 LD, AND, JEQ, JSET, RET, RET_A = 0x20, 0x54, 0x15, 0x45, 0x06, 0x16
 LD_IMM, LDX_IMM, DIV_X, NEG, TAX, TXA, STA, LDM, LSH_X, SUB = 0x00, 0x01, 0x3C, 0x84, 0x07, 0x87, 0x02, 0x60, 0x6C, 0x14
 NR, ARCH, IP_LOW, ARG2 = 0, 4, 8, 32
 ALLOW, EPERM = (RET, 0, 0, 0x7FFF0000), (RET, 0, 0, 0x50001)
-MPROTECT = CALL_NUMBERS[X86_64]["mprotect"]
+MPROTECT = NUMBERS[Abi.X86_64]["mprotect"]
 PROGRAM = ((LD, 0, 0, NR), (JEQ, 0, 3, MPROTECT), (LD, 0, 0, ARG2), (JSET, 0, 1, 4), EPERM, ALLOW)
 
 
@@ -25,7 +26,7 @@ def program(*instructions: Tuple[int, int, int, int]) -> Tuple[Instruction, ...]
     return decode_program(b"".join(struct.pack("<HBBI", *instruction) for instruction in instructions))
 
 
-def call(number: int, *args: int, abi: int = X86_64) -> bytes:
+def call(number: int, *args: int, abi: int = Abi.X86_64) -> bytes:
     return seccomp_data(number, AUDIT_ARCH[abi], (*args, 0, 0, 0, 0, 0, 0)[:6])[0]
 
 
@@ -58,7 +59,7 @@ def test_the_instruction_pointer_is_told_or_nothing_is() -> None:
     looks = program((LD, 0, 0, IP_LOW), (RET_A, 0, 0, 0))
     with pytest.raises(CannotTell):
         answer(looks, call(1), ip_known=False)
-    data, known = seccomp_data(1, AUDIT_ARCH[I386], (0,) * 6, 0x50003)
+    data, known = seccomp_data(1, AUDIT_ARCH[Abi.I386], (0,) * 6, 0x50003)
     assert known and answer(looks, data) == Action("ERRNO", 3)
 
 

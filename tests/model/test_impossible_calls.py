@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import facts
-from wxtrace.model.abi import CALL_NUMBERS, I386, X86_64
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.story import Story
+from wxtrace.model.syscalls.table import NUMBERS
 
 LINES = [MapLine(0x7F0000000000, 0x7F0000004000, "rw-p", 0, "00:00", 0, "")]
 IMAGE = facts.Image("/srv/jit", ["./jit"], "jit", "x86_64")
@@ -38,7 +39,7 @@ words = st.sampled_from(
 results = st.one_of(words, st.sampled_from((-22, -12, -13, -4095, None)))
 calls = st.builds(
     lambda named, args, result, decided: facts.Call(100, 10, named[0], named[1], args, result, decided),
-    st.sampled_from([(abi, number) for abi, table in enumerate(CALL_NUMBERS) for number in table.values()]),
+    st.sampled_from([(abi, number) for abi, table in enumerate(NUMBERS) for number in table.values()]),
     st.tuples(*[words] * 6),
     results,
     st.sampled_from((facts.UNDECIDED, facts.BY_KERNEL, facts.BY_FILTER)),
@@ -55,10 +56,10 @@ def call(abi: int, number: int, result: int, *args: int) -> facts.Call:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(calls, max_size=40))
-@example([call(X86_64, MMAP, BASE, 0, END - 1, 7, 0x22)])
-@example([call(X86_64, MMAP, END - 4096, 0, 8192, 7, 0x22)])
-@example([call(X86_64, MREMAP, END - 4096, BASE, 0, BASE, 1)])
-@example([call(I386, MMAP2, END - 4096, 0, 0, 7, 0x22)] * 2)
+@example([call(Abi.X86_64, MMAP, BASE, 0, END - 1, 7, 0x22)])
+@example([call(Abi.X86_64, MMAP, END - 4096, 0, 8192, 7, 0x22)])
+@example([call(Abi.X86_64, MREMAP, END - 4096, BASE, 0, BASE, 1)])
+@example([call(Abi.I386, MMAP2, END - 4096, 0, 0, 7, 0x22)] * 2)
 def test_pieces_stay_ordered_and_apart(made: List[facts.Call]) -> None:
     story = Story()
     host = facts.Host("6.18.4", "x86_64", 4096)

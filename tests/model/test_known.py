@@ -8,6 +8,7 @@ from stories import ANON, ANON_AT, FILE_AT, HOST, MAPS, PAGE, RW, RX, R, Told, c
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.frozen import replace
+from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Event
 from wxtrace.model.facts import Host, Probe
@@ -89,10 +90,11 @@ def test_a_hole_is_seen_in_our_own_map() -> None:
 def test_the_limits_are_those_of_this_call() -> None:
     told = told_with()
     far = 1 << 60
-    probe = Probe(100, status={"VmSize": "4096 kB", **KERNEL}, limits={"Max address space": None})
+    status, sysctl = {"VmSize": "4096 kB", **KERNEL}, {"vm.max_map_count": "65530"}
+    probe = Probe(100, status=status, sysctl=sysctl, limits={"Max address space": None})
     told.call("mmap", far, PAGE, R, ANON | 0x10, -1, 0, result=ENOMEM, probe=probe)
     assert cause_of(told.last) == ("address.no-room", "proved")
-    now = replace(BUSY, status=probe.status, limits={"Max address space": 64 << 20})
+    now = replace(BUSY, status=status, sysctl=sysctl, limits={"Max address space": 64 << 20})
     told.call("mmap", 0, 128 << 20, R, ANON, -1, 0, result=ENOMEM, probe=now)
     assert (told.last.outcome, *cause_of(told.last)) == (REFUSED, "limit.address-space", "consistent")
 
@@ -105,7 +107,7 @@ def counted(told: Told, probe: Probe) -> Event:
 def test_mappings_are_counted_anew_once_the_map_is_another() -> None:
     told = told_with()
     status, sysctl = {"VmSize": "400 kB"}, {"vm.max_map_count": "5"}
-    counted(told, Probe(100, status=status, sysctl=sysctl, map_count=5))
+    counted(told, Probe(100, status=status, sysctl=sysctl, map_count=6))
     assert cause_of(counted(told, replace(BUSY, status=status, sysctl=sysctl))) == ("limit.map-count", "consistent")
     told.call("munmap", ANON_AT, 4 * PAGE)
     assert cause_of(counted(told, replace(BUSY, status=status, sysctl=sysctl)))[0] == "unknown"
@@ -123,3 +125,26 @@ def test_a_policy_answers_for_the_domain_that_it_was_asked_about() -> None:
     other = refused(told, MAPS[1], RX, lsm_label="user_u:user_r:other_t:s0")
     assert "/sys/fs/selinux/access" in str(same.diagnosis)
     assert "/sys/fs/selinux/access" not in str(other.diagnosis) and "user_t" not in str(other.diagnosis)
+
+
+# A process that is not dumpable, whose files nobody but root reads
+
+UNREADABLE = Probe(100, vmas_complete=False, status=KERNEL)
+
+
+def test_the_recorded_prctl_decides_where_no_file_of_the_process_can_be_read() -> None:
+    told = Told(replace(HOST, lsm=["capability", "bpf"], mdwe=None))
+    told.call("prctl", f.PR_SET_MDWE, 1, 0, 0, 0)
+    told.call("mprotect", ANON_AT, PAGE, RX, result=EACCES, probe=UNREADABLE, now=[MAPS[1]])
+    assert cause_of(told.last) == ("mdwe", "proved")
+    assert "%#x-%#x (anonymous) would go from rw- to r-x" % (ANON_AT, ANON_AT + PAGE) in facts_of(told.last)
+    assert "smaps" not in str(told.last.diagnosis)
+
+
+def test_what_a_file_mapping_may_become_is_not_known_there() -> None:
+    told = Told(replace(HOST, mdwe=1))
+    told.call("mprotect", FILE_AT, PAGE, RX, result=EACCES, probe=UNREADABLE, now=[MAPS[2]])
+    assert cause_of(told.last) == ("mdwe", "consistent")
+    assert "mount.noexec cannot be excluded: not known is what each mapping of the range may become" in facts_of(
+        told.last
+    )

@@ -46,6 +46,9 @@ def outcome(cause: str, name: str, errno: str, prot: int = RX, by_kernel: bool =
         (("mmap", 0, 0, RW, ANON, NO_FD, 0), EINVAL, "argument.length", FAILED),
         (("mmap", 0, PAGE, RW, PRIVATE, 99, 0), 9, "fd.bad", FAILED),
         (("mprotect", 0x10000, PAGE, RW), ENOMEM, "address.unmapped", FAILED),
+        # What no rule, policy or limit answers, and why is not known.
+        (("munmap", ANON_AT, PAGE), EINVAL, "unknown", FAILED),
+        (("mremap", ANON_AT, PAGE, PAGE, 1), EFAULT, "unknown", FAILED),
         # What somebody said no to.
         (("mprotect", ANON_AT, PAGE, RX), EACCES, "unknown", REFUSED),
         (("mmap", 0, PAGE, RW | 4, ANON, NO_FD, 0), EPERM, "unknown", REFUSED),
@@ -112,8 +115,15 @@ def test_enosys_from_a_filter_is_an_alarm_where_every_kernel_has_the_call(name: 
 
 
 @pytest.mark.parametrize("prot, expected", [(RW, PROBE), (RW | 4, REFUSED)])
-def test_asking_for_more_than_there_is(prot: int, expected: str) -> None:
-    assert outcome("limit.overcommit", "mmap", "ENOMEM", prot) == expected
+@pytest.mark.parametrize("mode", ["0", "2"])
+def test_asking_for_more_than_there_is(prot: int, expected: str, mode: str) -> None:
+    told = Told()
+    meminfo = {"MemTotal": 1 << 30, "SwapTotal": 0, "CommitLimit": 1 << 30, "Committed_AS": 0}
+    probe = Probe(100, sysctl={"vm.overcommit_memory": mode}, meminfo=meminfo, largest_gap=1 << 46)
+    told.call("mmap", 0, 1 << 40, prot, ANON, NO_FD, 0, result=-ENOMEM, probe=probe)
+    assert told.last.diagnosis is not None
+    assert (told.last.diagnosis.cause, told.last.outcome) == ("limit.overcommit", expected)
+    assert "in this mode" in str(told.last.diagnosis.fixes) or mode == "0"
 
 
 @pytest.mark.parametrize(

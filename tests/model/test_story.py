@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import List, Optional
 
 import pytest
 from stories import (
@@ -25,7 +25,9 @@ from stories import (
     vma,
 )
 
+from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Outcome
+from wxtrace.model.event import Event
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Host, Probe, TaskExited
 
 OK, REFUSED, FAILED, PROBE, FAKED, UNFINISHED = Outcome
@@ -519,3 +521,18 @@ def test_the_host_of_the_run_is_kept() -> None:
     assert told.story.run is not None and told.story.run.host == HOST
     told.call("mprotect", ANON_AT, PAGE, RW)
     assert told.story.duration_ns == told.t_ns
+
+
+def fixed_by(event: Event) -> List[str]:
+    assert event.diagnosis is not None and event.diagnosis.cause == "mdwe"
+    return [fix.audience for fix in event.diagnosis.fixes]
+
+
+def test_a_rule_that_a_program_has_set_itself_is_mended_by_its_author() -> None:
+    told = Told()
+    told.call("prctl", f.PR_SET_MDWE, 1, 0, 0, 0)
+    assert fixed_by(told.refuse()) == ["developer", "developer"]
+    told.start(200, space=2, how="fork", parent=100)
+    assert fixed_by(told.refuse(tid=200)) == ["developer", "developer"]
+    told.exec(200, 3)
+    assert fixed_by(told.refuse(tid=200)) == ["developer", "administrator"]

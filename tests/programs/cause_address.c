@@ -152,6 +152,28 @@ static long above_the_heap(void)
 	return syscall(SYS_brk, now + 4 * PAGE) == (long)(now + 4 * PAGE) ? 0 : -1;
 }
 
+/* The heap has no page yet, and this covers the place where it would start. */
+static long heap_covered(void)
+{
+	unsigned long now = syscall(SYS_brk, 0), page = now & -PAGE;
+
+	need(mmap((void *)(page - PAGE), MIB, PROT_NONE, ANON | MAP_FIXED_NOREPLACE, -1, 0) != MAP_FAILED, "a wall");
+	return syscall(SYS_brk, page + 33 * PAGE) == (long)(page + 33 * PAGE) ? 0 : -1;
+}
+
+static long unmapped_remap(void) { return syscall(SYS_remap_file_pages, with_hole(4, 0), 4 * PAGE, 0, 0, 0); }
+
+/* Every gap that would do is taken. */
+static long segment_no_gap(void)
+{
+	int id = segment(64 * MIB, 0600);
+
+	for (unsigned long size = 1UL << 46; size >= 32 * MIB;)
+		if (mmap(NULL, size, PROT_NONE, ANON | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+			size /= 2;
+	return (long)attach(id, NULL, 0);
+}
+
 static const struct attempt attempts[] = {
 	{"watched-behind", watched_behind},
 	{"watched-behind-a-hole", watched_behind_a_hole},
@@ -179,6 +201,9 @@ static const struct attempt attempts[] = {
 	{"vsyscall", vsyscall_protected},
 	{"vdso-left-behind", vdso_left_behind},
 	{"above-the-heap", above_the_heap},
+	{"heap-covered", heap_covered},
+	{"unmapped-remap", unmapped_remap},
+	{"segment-no-gap", segment_no_gap},
 };
 
 int main(int argc, char **argv)

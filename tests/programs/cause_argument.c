@@ -67,6 +67,20 @@ static long shmat_mode(void)
 static long remap_prot(void) { return syscall(SYS_remap_file_pages, map(PAGE, R), PAGE, R, 0, 0); }
 static long remap_private(void) { return syscall(SYS_remap_file_pages, map(PAGE, RW), PAGE, 0, 0, 0); }
 static long remap_nothing(void) { return syscall(SYS_remap_file_pages, map(PAGE, RW), 0, 0, 0, 0); }
+static long remap_two_kinds(void)
+{
+	char *pages = mmap(NULL, 4 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	need(pages != MAP_FAILED && mprotect(pages + 2 * PAGE, 2 * PAGE, R) == 0, "two kinds of shared memory");
+	return syscall(SYS_remap_file_pages, pages, 4 * PAGE, 0, 0, 0);
+}
+
+static long validate_anonymous(void) { return mmap_call(NULL, PAGE, R, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1, 0); }
+static long droppable_locked(void) { return mmap_call(NULL, PAGE, RW, MAP_ANONYMOUS | 8 | MAP_LOCKED, -1, 0); }
+static long does_not_grow_up(void) { return mprotect(map(PAGE, R), PAGE, RW | PROT_GROWSUP); }
+static long mremap_hint_alignment(void) { return syscall(SYS_mremap, map(PAGE, RW), PAGE, PAGE, MREMAP_MAYMOVE | 4, 8); }
+static long mremap_to_beyond(void) { return syscall(SYS_mremap, map(PAGE, RW), PAGE, PAGE, 3, 1UL << 47); }
+static long mremap_from_beyond(void) { return syscall(SYS_mremap, map(PAGE, RW), 1UL << 47, PAGE, 0, 0); }
 static long low_break(void) { return syscall(SYS_brk, PAGE) == PAGE ? 0 : -1; }
 
 static const struct attempt attempts[] = {
@@ -109,6 +123,13 @@ static const struct attempt attempts[] = {
 	{"remap-prot", remap_prot},
 	{"remap-private", remap_private},
 	{"remap-nothing", remap_nothing},
+	{"remap-two-kinds", remap_two_kinds},
+	{"validate-anonymous", validate_anonymous},
+	{"droppable-locked", droppable_locked},
+	{"does-not-grow-up", does_not_grow_up},
+	{"mremap-hint-alignment", mremap_hint_alignment},
+	{"mremap-to-beyond", mremap_to_beyond},
+	{"mremap-from-beyond", mremap_from_beyond},
 	{"low-break", low_break},
 };
 

@@ -42,6 +42,16 @@ static long aio_no_pointer(void) { return syscall(SYS_io_setup, 1, NULL); }
 static long aio_no_context(void) { return syscall(SYS_io_destroy, 0x1000); }
 static long remote_advice(void) { return syscall(440, 99, NULL, 0, MADV_COLD, 0); }
 static long remote_flags(void) { return syscall(440, 99, NULL, 0, MADV_COLD, 1); }
+static long remote_ranges(void) { return syscall(440, -1, NULL, 5000, MADV_COLD, 0xdefaced00000000); }
+static long filter_unknown(void) { return syscall(SYS_seccomp, 99, 0, NULL); }
+
+static long aio_too_many(void)
+{
+	unsigned long context = 0;
+
+	return syscall(SYS_io_setup, 4194305, &context);
+}
+
 static long filter_nowhere(void) { return syscall(SYS_seccomp, 1, 0, NULL); }
 static long mdwe_bits(void) { return prctl(PR_SET_MDWE, 0x40, 0, 0, 0); }
 
@@ -86,6 +96,9 @@ static const struct attempt attempts[] = {
 	{"aio-no-context", aio_no_context},
 	{"remote-advice", remote_advice},
 	{"remote-flags", remote_flags},
+	{"aio-too-many", aio_too_many},
+	{"remote-ranges", remote_ranges},
+	{"filter-unknown", filter_unknown},
 	{"filter-nowhere", filter_nowhere},
 	{"mdwe-bits", mdwe_bits},
 	{"mdwe-taken-back", mdwe_taken_back},

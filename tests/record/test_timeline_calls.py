@@ -11,8 +11,9 @@ from conftest import assert_valid
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import facts
-from wxtrace.model.abi import ABI_NAMES, CALL_NUMBERS
 from wxtrace.model.calls import symbolic_args
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls.table import NUMBERS
 from wxtrace.record.timeline import write_timeline
 
 HOST = facts.Host("6.18.4", "x86_64", 4096)
@@ -30,7 +31,7 @@ def calls() -> List[facts.Call]:
     """Each call of each ABI, a few times, successful and not."""
     chance = random.Random(4)
     found: List[facts.Call] = []
-    for abi, numbers in enumerate(CALL_NUMBERS):
+    for abi, numbers in enumerate(NUMBERS):
         for name, number in sorted(numbers.items()):
             for result in (0, 0x7F0000001000, -22, -12):
                 if name in ("fork", "vfork", "clone", "clone3", "exit", "exit_group") and result >= 0:
@@ -58,5 +59,5 @@ def test_every_call_is_written_with_its_words() -> None:
         call = made[event["t_ns"]]
         assert event["args"] == symbolic_args(call.abi, call.number, call.args)
         assert event["raw"] == [hex(value) for value in call.args]
-        assert event["abi"] == ABI_NAMES[call.abi]
+        assert event["abi"] == Abi(call.abi).label
         assert event["tid"] == 100

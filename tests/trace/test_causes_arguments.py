@@ -9,6 +9,7 @@ from cases import ARGUMENTS, FAILED, PROBE, REFUSED, SMAPS, Case, Family, check
 
 pytestmark = pytest.mark.trace
 
+MAPPED = "/proc/PID/smaps"
 Families = Callable[[str], Family]
 
 
@@ -36,6 +37,13 @@ CASES = [
     argument("munmap-beyond", "munmap", "length", "the length is 0x800000000000"),
     argument("mremap-beyond", "mremap", "length", "the new length is 0x800000000000"),
     Case("mremap-copy", "mremap", "EINVAL", "argument.length", SMAPS, "is private", FAILED),
+    argument("mremap-hint-alignment", "mremap", "alignment", "8 bytes past"),
+    argument("mremap-to-beyond", "mremap", "length", "the new length is 0x1000"),
+    argument("mremap-from-beyond", "mremap", "length", "the old length is 0x800000000000"),
+    Case("remap-two-kinds", "remap_file_pages", "EINVAL", "argument.length", MAPPED, "is another mapping", FAILED),
+    argument("validate-anonymous", "mmap", "flags", "flags are 0x23"),
+    argument("droppable-locked", "mmap", "flags", "flags are 0x2028"),
+    argument("does-not-grow-up", "mprotect", "growsdown", "PROT_GROWSUP is set"),
     argument("no-type", "mmap", "flags", "flags are 0x20"),
     argument("file-grows-down", "mmap", "flags", "MAP_GROWSDOWN and a file"),
     argument("shared-grows-down", "mmap", "flags", "MAP_GROWSDOWN and MAP_SHARED"),
@@ -83,6 +91,9 @@ FEATURES = [
     Case("aio-no-pointer", "io_setup", "EFAULT", "argument.pointer", ARGUMENTS, "it was given", PROBE),
     Case("aio-no-context", "io_destroy", "EINVAL", "argument.pointer", ARGUMENTS, "context 0x1000", PROBE),
     Case("remote-advice", "process_madvise", "EBADF", "fd.bad", ARGUMENTS, "descriptor 99", FAILED),
+    Case("aio-too-many", "io_setup", "EINVAL", "argument.length", ARGUMENTS, "4194305 events", PROBE),
+    Case("remote-ranges", "process_madvise", "EINVAL", "argument.length", ARGUMENTS, "5000 ranges", PROBE),
+    Case("filter-unknown", "seccomp", "EINVAL", "argument.flags", ARGUMENTS, "operation is 0x63", PROBE),
     Case("remote-flags", "process_madvise", "EINVAL", "argument.flags", ARGUMENTS, "flags are 0x1", PROBE),
     Case("filter-nowhere", "seccomp", "EFAULT", "argument.pointer", ARGUMENTS, "it was given", PROBE),
     Case("mdwe-bits", "prctl", "EINVAL", "argument.flags", ARGUMENTS, "bits are 0x40", PROBE),

@@ -27,7 +27,7 @@ CASES = [
     Case("overflow", "mmap", "EOVERFLOW", "fd.offset-overflow", ARGUMENTS, "offset 0x7ffffffffffff000", FAILED),
     Case("no-dax", "mmap", "EOPNOTSUPP", "fd.no-dax", ARGUMENTS, "flags hold MAP_SYNC", PROBE),
     Case("driver-mmap", "mmap", "EIO", "fd.driver", FD, "is /proc/version", FAILED),
-    Case("driver-writable", "mmap", "EACCES", "fd.driver", FD, "is /sys/kernel/btf", confidence="consistent"),
+    Case("driver-writable", "mmap", "EACCES", "fd.driver", FD, "is /sys/kernel/btf", first=True),
     Case("driver-mprotect", "mprotect", "EACCES", "fd.driver", SMAPS, "VM_MAYWRITE is missing"),
     Case("proc-code", "mmap", "EPERM", "superblock.noexec", "/proc/PID/mountinfo", "it lies on proc"),
     Case("secret-code", "mmap", "EPERM", "superblock.noexec", FD, "is /secretmem"),

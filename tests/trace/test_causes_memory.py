@@ -34,7 +34,9 @@ MDWE = [
 @pytest.mark.parametrize("case", MDWE, ids=lambda case: case.name)
 def test_mdwe(family: Families, case: Case) -> None:
     event = check(family("cause_mdwe"), case)
-    assert "administrator" in [fix["for"] for fix in event["diagnosis"]["fixes"]]
+    # It set the rule itself.
+    assert {fix["for"] for fix in event["diagnosis"]["fixes"]} == {"developer"}
+    assert "before the program calls PR_SET_MDWE" in event["diagnosis"]["fixes"][-1]["text"]
 
 
 def test_mdwe_is_inherited_by_a_child(family: Families) -> None:

@@ -10,8 +10,8 @@ import pytest
 from tui.records import ANON_AT, PAGE, RX, R, Recorded, index_of
 from tui.screen_kit import NEW
 from wxtrace.commands.wording import ENDINGS
-from wxtrace.model.abi import CALL_NUMBERS
 from wxtrace.model.facts import BY_FILTER, Call
+from wxtrace.model.syscalls.table import NUMBERS
 from wxtrace.tui.detail_panes import story_at
 from wxtrace.tui.event_list import row_line
 from wxtrace.tui.index import Index
@@ -54,7 +54,7 @@ def map_of(index: Index, n: int) -> RegionMap:
 def test_a_call_in_a_few_words(name: str, args: tuple[int, ...], words: str) -> None:
     padded = (*args, 0, 0, 0, 0, 0)[:6]
 
-    assert call_words(Call(1, 1, 0, CALL_NUMBERS[0][name], padded, 0)) == words
+    assert call_words(Call(1, 1, 0, NUMBERS[0][name], padded, 0)) == words
 
 
 @pytest.mark.parametrize("argv", [["./jit", "-x"], "./jit -x"])
@@ -130,7 +130,7 @@ def test_the_map_of_an_ended_space_is_the_last_one(journal: Path) -> None:
 
 def test_a_call_that_killed_its_program_has_no_result_and_the_map_that_it_met(tmp_path: Path) -> None:
     told = Recorded()
-    number = CALL_NUMBERS[0]["mprotect"]
+    number = NUMBERS[0]["mprotect"]
     # The register still holds the call's number: no answer was ever put there.
     told.call("mprotect", ANON_AT, PAGE, RX, result=number, decided=BY_FILTER)
     told.exit(100, signal=31)

@@ -9,6 +9,7 @@ from typing import Dict, Iterator, List, Optional
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.output import write_out
+from wxtrace.commands.wording import by_whom
 from wxtrace.errors import UsageError
 from wxtrace.model.causes.catalogue import CAUSES, family, similar
 from wxtrace.model.causes.entry import ANY_CALL, Cause, Gives
@@ -26,6 +27,13 @@ _PLACES = {
     "quoted_library": "LIBRARY",
     "quoted_mount": "MOUNT",
     "domain": "DOMAIN",
+    "governed": "DOMAIN",
+    "program": "the program",
+    "setter": "",
+    "may_execmem": "DOMAIN",
+    "relabelled": "PATH",
+    "tclass": "CLASS",
+    "permission": "PERMISSION",
 }
 """What stands for the words that make a command out of a template."""
 _NARROWEST, _WIDEST = 60, 110
@@ -77,10 +85,7 @@ def listed(causes: List[Cause], width: int) -> Iterator[str]:
 
 def explained(cause: Cause, width: int) -> Iterator[str]:
     """All of one entry."""
-    by = cause.refused_by
-    if by in ("kernel", "seccomp filter"):
-        by = "the " + by
-    yield "%s%s" % (cause.id, " — refused by %s" % by if by else "")
+    yield "%s%s" % (cause.id, " — refused by %s" % by_whom(cause.refused_by) if cause.refused_by else "")
     yield from _item("when", cause.when, width)
     yield from _item("says", _as_text(cause.sentence), width)
     yield from _item("errno", _calls_text(cause), width)

@@ -10,6 +10,7 @@ from wxtrace.commands.executable import Searches, counts_text
 from wxtrace.commands.page import Page
 from wxtrace.commands.wording import (
     arguments_text,
+    by_whom,
     call_text,
     caller_texts,
     ending_words,
@@ -239,7 +240,7 @@ class Console:
         """The sentence that everything else only backs."""
         c = self._colour
         self._item("why", "%s%s%s" % (c.heading, printable(diagnosis.summary), c.end))
-        by = "; refused by the %s" % diagnosis.refused_by if diagnosis.refused_by else ""
+        by = "; refused by %s" % by_whom(diagnosis.refused_by) if diagnosis.refused_by else ""
         self._item("", "%s[%s%s; %s]%s" % (c.quiet, diagnosis.cause, by, diagnosis.confidence, c.end))
 
     def _rung(self, ladder: Ladder, diagnosis: Diagnosis) -> None:

@@ -12,6 +12,7 @@ from wxtrace.commands.output import write_out
 from wxtrace.commands.redaction import Redaction
 from wxtrace.commands.wording import (
     ENDINGS,
+    by_whom,
     call_text,
     caller_texts,
     ladder_text,
@@ -156,7 +157,7 @@ class _Report:
         result = result_text(event)
         self._code(call_text(event) + (" = " + result if result else ""))
         self._item("why", printable(diagnosis.summary, 1000))
-        by = " by the %s" % diagnosis.refused_by if diagnosis.refused_by else ""
+        by = " by %s" % by_whom(diagnosis.refused_by) if diagnosis.refused_by else ""
         self._item("cause", "%s%s, %s" % (diagnosis.cause, by, diagnosis.confidence))
         self._item("who", who + (", %d times" % count if count > 1 else ""))
         stack = self._stacks.get(event.n)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Iterable, List, Optional, Sequence, TextIO
 
-from wxtrace.model.abi import call_name
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
 from wxtrace.model.causes.base import size_text
 from wxtrace.model.event import Event, Ladder, Touched
 from wxtrace.model.facts import Call
 from wxtrace.model.flags import errno_name
 from wxtrace.model.frames import ANONYMOUS, Frame, callers
+from wxtrace.model.syscalls.mmap import has_unreadable_block
+from wxtrace.model.syscalls.table import call_name
 from wxtrace.printable import printable
 
 __all__ = [
     "ENDINGS",
     "Palette",
     "arguments_text",
+    "by_whom",
     "call_text",
     "caller_texts",
     "ending_words",
@@ -44,6 +46,10 @@ ENDINGS = {
 """What an aftermath means, in words."""
 
 
+_COMMON_NOUNS = frozenset({"kernel", "seccomp filter", "BPF program", "dynamic loader"})
+"""Those who refuse and are no proper name; SELinux has no article."""
+
+
 def ending_words(aftermaths: Iterable[str]) -> List[str]:
     """What came of refused calls of one kind; that the program went on is said only where nothing else is known."""
     names = [name for name in aftermaths if ENDINGS.get(name)]
@@ -66,6 +72,11 @@ def palette_for(stream: TextIO) -> Palette:
     """Colours only on a terminal, and never where NO_COLOR is set (no-color.org) or TERM is dumb."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Palette(wanted and stream.isatty())
+
+
+def by_whom(refused_by: str) -> str:
+    """`the kernel`, `SELinux`: who refused, as it stands in a sentence."""
+    return "the " + refused_by if refused_by in _COMMON_NOUNS else printable(refused_by)
 
 
 def plural(count: int, noun: str, many: Optional[str] = None) -> str:
@@ -92,7 +103,8 @@ def call_text(event: Event) -> str:
 
 def arguments_text(call: Call) -> str:
     """`mmap(NULL, 4096, PROT_READ|PROT_WRITE, …)`."""
-    args = symbolic_args(call.abi, call.number, call.args)
+    unreadable = has_unreadable_block(call.abi, call.number, call.result, call.decided)
+    args = symbolic_args(call.abi, call.number, call.args, unreadable)
     return "%s(%s)" % (call_name(call.abi, call.number), ", ".join(str(value) for value in args.values()))
 
 

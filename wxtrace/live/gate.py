@@ -1,7 +1,7 @@
 """Map-changing calls of one address space go into the kernel one after the other, unless they cannot meet.
 
 waitpid does not return exit stops in the order in which the kernel did the calls, so two calls in flight at once
-could be written down the wrong way round. A call whose order matters (footprint.py) waits at its entry until those
+could be written down the wrong way round. A call whose order matters waits at its entry until those
 before it have come back. Nothing is held in a space with one user, and nobody longer than `PATIENCE` (a mapping that
 blocks in FUSE or userfaultfd).
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 import time
 from typing import List, Set
 
-from wxtrace.live.footprint import EVERYTHING, Footprint, overlap
 from wxtrace.live.procfs import stands_still
 from wxtrace.live.task import Space, Task
+from wxtrace.model.syscalls.row import EVERYTHING, Range
 
 __all__ = ["PATIENCE", "Gate"]
 
@@ -36,10 +36,10 @@ class Gate:
         """Whether anybody waits: then time matters."""
         return bool(self._contested)
 
-    def enter(self, task: Task, space: Space, footprint: Footprint) -> bool:
+    def enter(self, task: Task, space: Space, affected: Range) -> bool:
         """True when `task` may go on; else it waits, stopped, until `leave` or `overdue` names it."""
         # A stale map can only be read again while nobody changes it.
-        task.footprint = EVERYTHING if self._one_at_a_time or space.stale else footprint
+        task.affected = EVERYTHING if self._one_at_a_time or space.stale else affected
         if not space.queue and self._may_enter(task, space):
             space.holders[task] = time.monotonic()
             return True
@@ -66,7 +66,7 @@ class Gate:
             for holder, since in list(space.holders.items()):
                 if (
                     now - since > PATIENCE
-                    and overlap(holder.footprint, first.footprint)
+                    and _overlap(holder.affected, first.affected)
                     and not stands_still(holder.tid)
                 ):
                     space.stale = True
@@ -77,7 +77,7 @@ class Gate:
 
     def _may_enter(self, task: Task, space: Space) -> bool:
         others = (holder for holder in space.holders if holder is not task)
-        return not any(overlap(holder.footprint, task.footprint) for holder in others)
+        return not any(_overlap(holder.affected, task.affected) for holder in others)
 
     def _let_in(self, space: Space) -> List[Task]:
         """Those in front of the queue, in their order, until one has to wait on."""
@@ -90,3 +90,8 @@ class Gate:
         if not space.queue:
             self._contested.discard(space)
         return freed
+
+
+def _overlap(one: Range, other: Range) -> bool:
+    """Whether the order of these two could matter."""
+    return one[0] < other[1] and other[0] < one[1]

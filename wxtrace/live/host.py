@@ -13,7 +13,7 @@ from wxtrace.live import ptrace
 from wxtrace.live.procfs import read_proc
 from wxtrace.model.facts import Host
 
-__all__ = ["read_host", "security_modules"]
+__all__ = ["address_bits", "read_host", "security_modules"]
 
 _SYSCTLS = (
     "vm/max_map_count",
@@ -60,6 +60,13 @@ def security_modules() -> Optional[List[str]]:
     return [_MODULES.get(id, "module %d" % id) for id in ids[:count]] if count > 0 else None
 
 
+@cache
+def address_bits() -> int:
+    """Of a 64-bit program. The flag is there only where 5-level paging is in use (arch/x86/kernel/cpu/common.c)."""
+    flags = next((line for line in (_read("/proc/cpuinfo") or "").splitlines() if line.startswith("flags")), "")
+    return 56 if "la57" in flags.split() else 47
+
+
 def read_host() -> Host:
     """Kernel, security modules, sysctls, and the MDWE bits and filters the target is going to inherit."""
     system = os.uname()
@@ -76,6 +83,7 @@ def read_host() -> Host:
         sysctl={name: value for name, value in sysctls.items() if value is not None},
         mdwe=mdwe if mdwe >= 0 else None,
         seccomp_filters=int(filters) if filters.isdigit() else 0,
+        address_bits=address_bits(),
     )
     return _with_selinux(host) if os.path.exists("/sys/fs/selinux/enforce") else host
 
@@ -84,13 +92,12 @@ def _with_selinux(host: Host) -> Host:
     # Not on the many machines without it: it is imported only to be asked.
     from wxtrace.live.selinuxfs import Selinuxfs
 
-    selinuxfs = Selinuxfs()
-    return replace(host, selinux_enforcing=selinuxfs.enforcing(), selinux_booleans=selinuxfs.booleans())
+    return replace(host, selinux_enforcing=Selinuxfs().enforcing())
 
 
 def _read(path: str) -> Optional[str]:
     try:
         with open(path) as file:
-            return file.read(4096).strip()
+            return file.read(8192).strip()
     except (OSError, UnicodeDecodeError):
         return None

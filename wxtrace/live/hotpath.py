@@ -12,31 +12,26 @@ import time
 from typing import Callable, Dict
 
 from wxtrace.live import ptrace
-from wxtrace.live.footprint import footprint
 from wxtrace.live.gate import Gate
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.task import Task
+from wxtrace.live.traced import PAGE_SIZE
 from wxtrace.live.x86 import AUDIT_ARCH
 from wxtrace.model import flags as f
-from wxtrace.model.abi import CALL_NUMBERS, X86_64
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.facts import BY_KERNEL
+from wxtrace.model.syscalls.row import Words
+from wxtrace.model.syscalls.table import BY_NUMBER, NUMBERS
 
 __all__ = ["HotPath"]
 
-_ARCH = AUDIT_ARCH[X86_64]
+_ARCH = AUDIT_ARCH[Abi.X86_64]
 _ENTRY = struct.Struct("<B3xIQQ7QI")
 _EXIT = struct.Struct("<B23xq")
-_NUMBERS = CALL_NUMBERS[X86_64]
-_MADVISE = _NUMBERS["madvise"]
-_PROTECTS = frozenset({_NUMBERS["mprotect"], _NUMBERS["pkey_mprotect"]})
-_MMAP = _NUMBERS["mmap"]
-_MUNMAP = _NUMBERS["munmap"]
-_PLAIN = frozenset(_NUMBERS[name] for name in ("mmap", "mprotect", "pkey_mprotect", "munmap", "madvise"))
-_TRACED = frozenset(_NUMBERS.values())
-_GROWS = f.GROWSDOWN | f.GROWSUP
-_NOT_PLAIN = ~(f.MAP_ANONYMOUS | f.MAP_FIXED | f.MAP_NORESERVE | f.MAP_STACK | f.MAP_FIXED_NOREPLACE | 2)
-_PRIVATE_ANONYMOUS, _KIND = 0x22, 0x23
+_MUNMAP = NUMBERS[Abi.X86_64]["munmap"]
+_ROWS = BY_NUMBER[Abi.X86_64]
+_PLAIN: Dict[int, Callable[[Words], bool]] = {number: row.plain for number, row in _ROWS.items()}
 
 Resume = Callable[[int, int, int, int], int]
 
@@ -107,7 +102,7 @@ class HotPath:
             return False
         call = _ENTRY.unpack_from(self._info)
         if call[0] == ptrace.OP_ENTRY:
-            if call[1] != _ARCH or call[4] in _TRACED:
+            if call[1] != _ARCH or call[4] in _ROWS:
                 if not (task.filtered and task.recording and _is_plain(call, task)):
                     return False
                 if task.personality & f.READ_IMPLIES_EXEC:
@@ -131,12 +126,13 @@ class HotPath:
         number = call[4]
         space = task.space
         args = call[5:11]
-        if space.users == 1 or number == _MADVISE or self._gate.enter(task, space, footprint(X86_64, number, args)):
+        affected = None if space.users == 1 else _ROWS[number].affects(args, PAGE_SIZE)
+        if affected is None or self._gate.enter(task, space, affected):
             self._request(ptrace.PTRACE_SYSCALL, task.tid, 0, 0)
         else:
             self._recorder.arm()
         self._calls[task.tid] = call
-        task.info = (X86_64, number, args)
+        task.info = (Abi.X86_64, number, args)
 
     def _let_through(self, task: Task) -> bool:
         """At the seccomp stop of a call that was seen at its entry: whose stop it is, is all that is new."""
@@ -155,12 +151,11 @@ class HotPath:
 def _is_plain(call: tuple[int, ...], task: Task) -> bool:
     """Whether the arguments alone tell all that this call does when it succeeds."""
     number = call[4]
-    if number not in _PLAIN or call[1] != _ARCH:
+    plain = _PLAIN.get(number)
+    if plain is None or call[1] != _ARCH or not plain(call[5:11]):
         return False
-    if number == _MMAP:
-        return call[8] & _KIND == _PRIVATE_ANONYMOUS and not call[8] & _NOT_PLAIN
     if number == _MUNMAP:
         # The library that was mapped last goes: perhaps the loader refused it (libraries.py).
         library = task.space.library
         return library is None or library[0] != call[5] or library[1] is None
-    return number not in _PROTECTS or not call[7] & _GROWS
+    return True

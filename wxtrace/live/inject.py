@@ -16,7 +16,7 @@ from wxtrace.live.procfs import is_dead, read_memory
 from wxtrace.live.registers import injected_call, registers, set_registers
 from wxtrace.live.task import Task
 from wxtrace.live.x86 import syscall_instruction
-from wxtrace.model.abi import CALL_NUMBERS
+from wxtrace.model.syscalls.table import NUMBERS
 
 __all__ = ["query_mdwe"]
 
@@ -36,7 +36,7 @@ def query_mdwe(task: Task) -> Optional[int]:
         mask = ptrace.signal_mask(tid)
         ptrace.set_signal_mask(tid, (1 << 64) - 1)
         try:
-            set_registers(tid, injected_call(regs, abi, CALL_NUMBERS[abi]["prctl"], (_PR_GET_MDWE, 0, 0, 0, 0)))
+            set_registers(tid, injected_call(regs, abi, NUMBERS[abi]["prctl"], (_PR_GET_MDWE, 0, 0, 0, 0)))
             result = _run_to_exit(task)
         finally:
             set_registers(tid, regs)

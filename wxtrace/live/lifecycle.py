@@ -15,7 +15,7 @@ from wxtrace.live.procfs import read_link, read_memory, read_proc, share_memory,
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Space, Task
 from wxtrace.live.traced import name_of
-from wxtrace.model.abi import ABI_NAMES, I386, X86_64
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.facts import Image, ModeChanged, Note, Seeded, TaskExited, TaskStarted
 
 __all__ = ["Lifecycle"]
@@ -156,7 +156,7 @@ class Lifecycle:
         try:
             where = parse_stat(read_proc(tid, "stat", 8192))
         except DecodeError:
-            where = Stat("", "", 0, 0, 0, 0, 0, 0)
+            where = Stat("", "", 0, 0, 0, 0, 0, 0, 0)
         persona = read_proc(tid, "personality", 64).strip()
         task.personality = int(persona, 16) if persona else 0
         task.space.brk = where.start_brk if why == "exec" else None
@@ -165,7 +165,7 @@ class Lifecycle:
             read_link(tid, "exe"),
             [os.fsdecode(word) for word in command_line.rstrip(b"\0").split(b"\0")] if command_line else [],
             where.comm,
-            ABI_NAMES[_image_abi(tid)],
+            Abi(_image_abi(tid)).label,
         )
         self._recorder.fact(
             Seeded(
@@ -264,5 +264,5 @@ def _image_abi(tid: int) -> int:
         with open("/proc/%d/exe" % tid, "rb") as file:
             ident: Any = file.read(5)
     except OSError:
-        return X86_64
-    return I386 if ident[:4] == b"\x7fELF" and ident[4:5] == bytes([_ELFCLASS32]) else X86_64
+        return Abi.X86_64
+    return Abi.I386 if ident[:4] == b"\x7fELF" and ident[4:5] == bytes([_ELFCLASS32]) else Abi.X86_64

@@ -15,7 +15,8 @@ __all__ = ["Room", "cpu_features", "huge_pages", "room_left", "same_namespaces",
 
 _FEATURES = ("pku", "ospke", "user_shstk")
 _HUGE = "/sys/kernel/mm/hugepages"
-_LOWEST, _TASK_SIZE = 0x10000, (1 << 47) - 4096
+_COUNTS = ("free_hugepages", "resv_hugepages", "nr_overcommit_hugepages", "surplus_hugepages")
+_LOWEST = 0x10000
 _LOW = (1 << 30, 1 << 31)
 """Where MAP_32BIT looks (arch/x86/kernel/sys_x86_64.c:find_start_end)."""
 _SHM_DEST = 0o1000
@@ -44,11 +45,15 @@ class Room(NamedTuple):
     largest_low_gap: Optional[int] = None
 
 
-def room_left(tid: int, with_gaps: bool) -> Room:
-    """How many mappings there are, and the gaps between them if wanted: there may be 65,530 lines to read."""
+def room_left(tid: int, within: Optional[int]) -> Room:
+    """How many mappings there are, and the gaps between them below the address `within`, if there is one.
+
+    There may be 65,530 lines to read.
+    """
     text = read_proc(tid, "maps")
-    count = text.count(b"\n") or None
-    if not with_gaps or count is None:
+    # [vsyscall] has a line, but is no mapping of the process.
+    count = text.count(b"\n") - text.count(b" [vsyscall]\n") or None
+    if within is None or count is None:
         return Room(count)
     try:
         lines = parse_maps(text)
@@ -56,8 +61,8 @@ def room_left(tid: int, with_gaps: bool) -> Room:
         return Room(count)
     largest = low = 0
     end = _LOWEST
-    for start, following in [(line.start, line.end) for line in lines] + [(_TASK_SIZE, _TASK_SIZE)]:
-        if start <= _TASK_SIZE:
+    for start, following in [(line.start, line.end) for line in lines] + [(within, within)]:
+        if start <= within:
             largest = max(largest, start - end)
             low = max(low, min(start, _LOW[1]) - max(end, _LOW[0]))
         end = max(end, following)
@@ -65,7 +70,10 @@ def room_left(tid: int, with_gaps: bool) -> Room:
 
 
 def huge_pages() -> Dict[str, int]:
-    """Free huge pages that nobody has reserved, by size in bytes (Documentation/admin-guide/mm/hugetlbpage.rst)."""
+    """Huge pages that can still be reserved, by size in bytes: free ones, and those that may be made when asked for.
+
+    Documentation/admin-guide/mm/hugetlbpage.rst; mm/hugetlb.c:gather_surplus_pages.
+    """
     found = {}
     try:
         folders = os.listdir(_HUGE)
@@ -73,9 +81,10 @@ def huge_pages() -> Dict[str, int]:
         return {}
     for folder in folders:
         size = folder.partition("-")[2].rstrip("kB")
-        free, reserved = (_text("%s/%s/%s_hugepages" % (_HUGE, folder, kind), 64).strip() for kind in ("free", "resv"))
-        if size.isdigit() and free.isdigit() and reserved.isdigit():
-            found[str(int(size) * 1024)] = max(int(free) - int(reserved), 0)
+        texts = [_text("%s/%s/%s" % (_HUGE, folder, name), 64).strip() for name in _COUNTS]
+        if size.isdigit() and all(text.isdigit() for text in texts):
+            free, reserved, most, surplus = map(int, texts)
+            found[str(int(size) * 1024)] = max(free - reserved, 0) + max(most - surplus, 0)
     return found
 
 

@@ -17,8 +17,8 @@ from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
 from wxtrace.live.traced import name_of
 from wxtrace.model import flags as f
-from wxtrace.model.abi import I386
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Named, Resynced, Unloading
 from wxtrace.model.outcome import may_be_refused
 from wxtrace.model.syscalls.row import page_align_up
@@ -62,7 +62,7 @@ class Observer:
     def finished(self, task: Task, abi: int, number: int, args: Words, result: int) -> None:
         """The call came back. Errors while reading /proc (the task may be dying) lose only what was asked."""
         decided = _who_decided(task)
-        if abi == I386:
+        if abi == Abi.I386:
             args = tuple(value & 0xFFFFFFFF for value in args)
             result = result if result < 0 else result & 0xFFFFFFFF
         name = name_of(abi, number)
@@ -255,7 +255,7 @@ class Observer:
             end = request.addr + page_align_up(request.length, self._page_size)
             return maps.range(request.addr, end)
         if name == "io_setup":
-            size = 4 if call.abi == I386 else 8
+            size = 4 if call.abi == Abi.I386 else 8
             context = read_memory(task.tid, call.args[1], size)
             if context is None:
                 return []

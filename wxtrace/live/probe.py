@@ -7,6 +7,7 @@ itself cause an execmod refusal later. What the target names is only ever looked
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import stat
@@ -26,7 +27,7 @@ from wxtrace.decoders.proctext import (
     parse_status,
 )
 from wxtrace.live import ptrace
-from wxtrace.live.host import security_modules
+from wxtrace.live.host import address_bits, security_modules
 from wxtrace.live.inject import query_mdwe
 from wxtrace.live.libraries import library_of_refusal
 from wxtrace.live.machine_evidence import Room, cpu_features, huge_pages, room_left, same_namespaces, segment
@@ -38,6 +39,8 @@ from wxtrace.model.calls import Request
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Probe
 from wxtrace.model.objects import Descriptor, MountFact
 from wxtrace.model.restrictions import ModuleState, SelinuxState
+from wxtrace.model.syscalls.table import request_of
+from wxtrace.model.task_size import searched_below, task_size
 
 __all__ = ["Prober"]
 
@@ -75,6 +78,7 @@ _KINDS = {
 }
 _FS_IOC_GETFLAGS, _FS_APPEND_FL = 0x80086601, 0x20
 _F_GET_SEALS = 1034
+_HUGETLBFS_MAGIC = 0x958458F6
 _SYS_PIDFD_OPEN, _SYS_PIDFD_GETFD = 434, 438
 
 
@@ -82,6 +86,7 @@ class Prober:
     """Collects evidence; `mdwe` is what the tracer knows of processes it launched (None when it attached)."""
 
     def __init__(self) -> None:
+        self._page_size = os.sysconf("SC_PAGE_SIZE")
         self._budget = BUDGET_SECONDS
         self._refilled = time.monotonic()
         self._kinds: Set[Tuple[object, ...]] = set()
@@ -107,20 +112,27 @@ class Prober:
         status = parse_status(read_proc(tid, "status", 65536))
         vmas, complete = ([], False) if short else self._vmas(tid, request, task.space.brk)
         start_brk = start_stack = 0
+        data_size = None
         try:
             where = parse_stat(read_proc(tid, "stat", 8192))
-            start_brk, start_stack = where.start_brk, where.start_stack
+            start_brk, start_stack, data_size = where.start_brk, where.start_stack, where.data_size
         except DecodeError:
             pass
         denied = call.result in (_EACCES, _EPERM)
         about_descriptors = name.startswith("memfd") or call.result == _EMFILE
         short_of_memory = call.result in (-12, -11) or name == "brk"
-        room = room_left(tid, name in _NEEDING_ROOM) if short_of_memory and not short else Room()
+        personality = _hex(read_proc(tid, "personality", 64))
+        room = Room()
+        if short_of_memory and not short:
+            end = task_size(call.abi, address_bits(), self._page_size, personality or 0)
+            asked = request_of(call.abi, call.number, call.args)
+            room = room_left(tid, searched_below(asked, end, self._page_size) if name in _NEEDING_ROOM else None)
         same = same_namespaces(tid) if name in ("memfd_create", "shmat") else False
         descriptor = None
         if name == "mmap" or name == "mmap2":
             if not request.flags & f.MAP_ANONYMOUS:
                 descriptor = self._descriptor(tid, request.fd)
+        huge = _about_huge_pages(name, request, descriptor)
         mounts = self._mounts(tid, vmas)
         selinux = modules = None
         if not short and denied and call.decided != BY_FILTER and name in _HOOKED:
@@ -141,7 +153,7 @@ class Prober:
             limits=parse_limits(read_proc(tid, "limits", 16384)),
             map_count=room.map_count,
             sysctl={} if short and call.result == _EACCES and name in _HOOKED else _sysctls(),
-            meminfo=_meminfo(tid) if short_of_memory else {},
+            meminfo=_meminfo(tid) if short_of_memory or huge else {},
             descriptor=descriptor,
             mounts=mounts,
             mdwe=mdwe,
@@ -150,7 +162,7 @@ class Prober:
             selinux=selinux,
             modules=modules,
             cgroup=cgroup_path(read_proc(tid, "cgroup", 65536)) if denied and not short else None,
-            personality=_hex(read_proc(tid, "personality", 64)),
+            personality=personality,
             start_brk=start_brk,
             start_stack=start_stack,
             brk=task.space.brk,
@@ -160,8 +172,9 @@ class Prober:
             cpu_features=cpu_features() if name in _CPU_CALLS and not short else None,
             largest_gap=room.largest_gap,
             largest_low_gap=room.largest_low_gap,
-            huge_pages=huge_pages() if _about_huge_pages(name, request) else None,
+            huge_pages=huge_pages() if huge else None,
             segment=segment(request.fd) if name == "shmat" and same else None,
+            data_size=data_size,
         )
 
     def _first_of_its_kind(self, task: Task, name: str, request: Request, call: Call, lines: Sequence[MapLine]) -> bool:
@@ -235,22 +248,31 @@ class Prober:
                     mount = MountFact(entry.point, entry.options, entry.fstype, entry.super_options)
         except DecodeError:
             pass
-        seals, append_only = _borrowed_descriptor(tid, fd, kind)
-        return Descriptor(link, info.get("flags"), kind, mount, seals, append_only)
+        # The kernel's own files lie on no mount that is shown: asking one of another file system could block.
+        may_be_huge = (
+            mount.fstype == "hugetlbfs" if mount is not None else link.startswith(("/memfd:", "/anon_hugepage"))
+        )
+        seals, append_only, huge = _borrowed_descriptor(tid, fd, kind, may_be_huge)
+        return Descriptor(link, info.get("flags"), kind, mount, seals, append_only, huge)
 
 
-def _borrowed_descriptor(tid: int, fd: int, kind: Optional[str]) -> tuple[Optional[int], Optional[bool]]:
-    """Seals and the append-only attribute, asked of a copy of the target's own descriptor (pidfd_getfd, Linux 5.6)."""
+def _borrowed_descriptor(
+    tid: int, fd: int, kind: Optional[str], may_be_huge: bool
+) -> tuple[Optional[int], Optional[bool], Optional[int]]:
+    """Seals, the append-only attribute and the size of huge pages, asked of a copy of the target's own descriptor.
+
+    pidfd_getfd is there from Linux 5.6.
+    """
     if kind != "regular file":
-        return None, None
+        return None, None, None
     libc = ctypes.PyDLL(None, use_errno=True)
     pidfd = libc.syscall(_SYS_PIDFD_OPEN, thread_group(tid), 0)
     if pidfd < 0:
-        return None, None
+        return None, None, None
     copy = libc.syscall(_SYS_PIDFD_GETFD, pidfd, fd, 0)
     os.close(pidfd)
     if copy < 0:
-        return None, None
+        return None, None, None
     seals = append_only = None
     try:
         seals = fcntl.fcntl(copy, _F_GET_SEALS)
@@ -259,10 +281,21 @@ def _borrowed_descriptor(tid: int, fd: int, kind: Optional[str]) -> tuple[Option
     try:
         attributes = fcntl.ioctl(copy, _FS_IOC_GETFLAGS, struct.pack("<q", 0))
         append_only = bool(struct.unpack("<q", attributes)[0] & _FS_APPEND_FL)
-    except OSError:
-        pass
+    except OSError as error:
+        # A file system without such attributes.
+        append_only = False if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP) else None
+    huge = _huge_page_size(libc, copy) if may_be_huge else None
     os.close(copy)
-    return seals, append_only
+    return seals, append_only, huge
+
+
+def _huge_page_size(libc: ctypes.PyDLL, fd: int) -> Optional[int]:
+    """The block size of hugetlbfs is that of its pages (fs/hugetlbfs/inode.c:hugetlbfs_statfs)."""
+    answer = ctypes.create_string_buffer(256)
+    if libc.fstatfs(fd, answer) != 0:
+        return None
+    kind, size = struct.unpack_from("<qq", answer)
+    return size if kind == _HUGETLBFS_MAGIC else None
 
 
 def _asked_modules(
@@ -304,9 +337,10 @@ def _meminfo(tid: int) -> Dict[str, int]:
     return {key: sizes[key] for key in _MEMINFO if key in sizes}
 
 
-def _about_huge_pages(name: str, request: Request) -> bool:
+def _about_huge_pages(name: str, request: Request, descriptor: Optional[Descriptor]) -> bool:
     if name in ("mmap", "mmap2"):
-        return bool(request.flags & f.MAP_HUGETLB)
+        huge_file = descriptor is not None and descriptor.huge_page_size is not None
+        return huge_file or bool(request.flags & f.MAP_HUGETLB)
     return name == "memfd_create" and bool(request.flags & f.MFD_HUGETLB)
 
 

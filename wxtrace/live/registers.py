@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Tuple
 
 from wxtrace.live import ptrace
-from wxtrace.model.abi import X86_64
+from wxtrace.model.enumerations import Abi
 
 # python-ptrace looks for the C library with find_library, which runs ldconfig (and a compiler, where that fails).
 # The library is loaded already, and reached by no name.
@@ -44,7 +44,7 @@ def injected_call(regs: user_regs_struct, abi: int, name_number: int, args: Tupl
     ctypes.memmove(ctypes.addressof(changed), ctypes.addressof(regs), ctypes.sizeof(regs))
     changed.rip = regs.rip - 2
     changed.rax = name_number
-    names = ("rdi", "rsi", "rdx", "r10", "r8") if abi == X86_64 else ("rbx", "rcx", "rdx", "rsi", "rdi")
+    names = ("rdi", "rsi", "rdx", "r10", "r8") if abi == Abi.X86_64 else ("rbx", "rcx", "rdx", "rsi", "rdi")
     for name, value in zip(names, args):
         setattr(changed, name, value)
     return changed

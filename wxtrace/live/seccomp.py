@@ -1,4 +1,4 @@
-"""Our seccomp filter: RET_TRACE for the calls of `wxtrace.model.abi`, everything else runs untouched.
+"""Our seccomp filter: RET_TRACE for the calls that have a row, everything else runs untouched.
 
 Calls outside the set are answered from their number alone, so that the kernel's action cache can let them pass
 without running the filter at all (kernel/seccomp.c:seccomp_cache_prepare).
@@ -10,13 +10,14 @@ import ctypes
 import errno
 import os
 import struct
-from typing import Dict, List, Optional, Tuple
+from typing import List, Tuple
 
 from wxtrace.live.ptrace import prctl
 from wxtrace.live.x86 import AUDIT_ARCH
-from wxtrace.model.abi import CALL_NUMBERS, I386, X86_64
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls.table import SYSCALLS
 
-__all__ = ["ARGUMENT_CONDITIONS", "COOKIE", "filter_program", "install", "program_bytes"]
+__all__ = ["COOKIE", "filter_program", "install", "program_bytes"]
 
 COOKIE = 0x7758
 """SECCOMP_RET_DATA of our RET_TRACE: a seccomp stop that carries anything else is another tracer's."""
@@ -25,18 +26,7 @@ RET_TRACE, RET_ALLOW = 0x7FF00000, 0x7FFF0000
 _LD_W_ABS, _JEQ, _AND, _RET = 0x20, 0x15, 0x54, 0x06
 _NR, _ARCH, _ARG0 = 0, 4, 16
 
-_PRCTL_OPTIONS = (15, 22, 35, 38, 59, 65, 0x53564D41)
-"""SET_NAME, SET_SECCOMP, SET_MM, SET_NO_NEW_PRIVS, SET_SYSCALL_USER_DISPATCH, SET_MDWE, SET_VMA"""
-_ARCH_PRCTL_CODES = (0x2001, 0x2002, 0x2003, 0x5001)
-"""MAP_VDSO_X32, MAP_VDSO_32, MAP_VDSO_64, SHSTK_ENABLE"""
-_IPC_CALLS = (21, 22)
-"""SHMAT, SHMDT"""
-ARGUMENT_CONDITIONS: Dict[str, Tuple[int, ...]] = {
-    "prctl": _PRCTL_OPTIONS,
-    "arch_prctl": _ARCH_PRCTL_CODES,
-    "ipc": _IPC_CALLS,
-}
-"""Calls traced only for these values of their first argument."""
+_WORD = 0xFFFFFFFF
 
 Instruction = Tuple[int, int, int, int]
 _LAYOUT = struct.Struct("<HBBI")
@@ -44,10 +34,10 @@ _LAYOUT = struct.Struct("<HBBI")
 
 def filter_program() -> List[Instruction]:
     """The filter as (code, jt, jf, k) instructions."""
-    i386, x86_64 = _abi_section(I386), _abi_section(X86_64)
-    program: List[Instruction] = [(_LD_W_ABS, 0, 0, _ARCH), (_JEQ, 0, len(x86_64), AUDIT_ARCH[X86_64])]
+    i386, x86_64 = _abi_section(Abi.I386), _abi_section(Abi.X86_64)
+    program: List[Instruction] = [(_LD_W_ABS, 0, 0, _ARCH), (_JEQ, 0, len(x86_64), AUDIT_ARCH[Abi.X86_64])]
     program += x86_64
-    program += [(_JEQ, 1, 0, AUDIT_ARCH[I386]), (_RET, 0, 0, RET_ALLOW)]
+    program += [(_JEQ, 1, 0, AUDIT_ARCH[Abi.I386]), (_RET, 0, 0, RET_ALLOW)]
     return program + i386
 
 
@@ -56,13 +46,14 @@ def program_bytes() -> bytes:
     return b"".join(_LAYOUT.pack(*instruction) for instruction in filter_program())
 
 
-def _abi_section(abi: int) -> List[Instruction]:
+def _abi_section(abi: Abi) -> List[Instruction]:
     """Load the number, compare it with each traced one, look at argument 0 where that decides."""
-    plain = [number for name, number in CALL_NUMBERS[abi].items() if name not in ARGUMENT_CONDITIONS]
+    rows = [row for row in SYSCALLS if abi in row.numbers]
+    plain = [row.numbers[abi] for row in rows if not row.when]
     blocks: List[Instruction] = []
-    for name, values in ARGUMENT_CONDITIONS.items():
-        if name in CALL_NUMBERS[abi]:
-            blocks += _argument_block(CALL_NUMBERS[abi][name], values, 0xFFFF if name == "ipc" else None)
+    for row in rows:
+        if row.when:
+            blocks += _argument_block(row.numbers[abi], row.when, row.when_mask)
     section: List[Instruction] = [(_LD_W_ABS, 0, 0, _NR)]
     for i, number in enumerate(plain):
         # Jump over the remaining comparisons, the argument blocks and the closing ALLOW.
@@ -70,9 +61,9 @@ def _abi_section(abi: int) -> List[Instruction]:
     return section + blocks + [(_RET, 0, 0, RET_ALLOW), (_RET, 0, 0, RET_TRACE | COOKIE)]
 
 
-def _argument_block(number: int, values: Tuple[int, ...], mask: Optional[int]) -> List[Instruction]:
+def _argument_block(number: int, values: Tuple[int, ...], mask: int) -> List[Instruction]:
     block: List[Instruction] = [(_LD_W_ABS, 0, 0, _ARG0)]
-    if mask is not None:
+    if mask != _WORD:
         block.append((_AND, 0, 0, mask))
     for i, value in enumerate(values):
         block.append((_JEQ, len(values) - i, 0, value))

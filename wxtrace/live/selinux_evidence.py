@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import cache
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmaps import MapLine, Vma
 from wxtrace.decoders.proctext import parse_fdinfo
 from wxtrace.decoders.selinuxfs import decode_context
+from wxtrace.live.filecontexts import file_context
 from wxtrace.live.procfs import read_link, read_proc
 from wxtrace.live.selinuxfs import Selinuxfs
 from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
 from wxtrace.model.causes.mappings import has_object
-from wxtrace.model.causes.selinux.checks import LOW, class_of
+from wxtrace.model.causes.selinux.checks import LOW, class_of, is_labelled_by_place
 from wxtrace.model.objects import MountFact
 from wxtrace.model.restrictions import DESCRIPTOR, PolicyAnswer, SelinuxState
 
@@ -37,6 +39,7 @@ class _Object(NamedTuple):
     about: str
     label: str
     tclass: str
+    path: str = ""
 
 
 def selinux_state(
@@ -51,7 +54,7 @@ def selinux_state(
 
     `context` is what /proc/PID/attr/current holds.
     """
-    fs = selinuxfs or Selinuxfs()
+    fs = selinuxfs or _kept()
     enforcing = fs.enforcing()
     try:
         domain: Optional[str] = decode_context(context)
@@ -64,6 +67,7 @@ def selinux_state(
     if not enforcing or domain is None:
         return SelinuxState(enforcing, domain)
     answers: List[PolicyAnswer] = []
+    places: Dict[str, str] = {}
     why_not = ""
     try:
         answers.append(_answer(fs, domain, _Object("", domain, "process"), _OF_PROCESS))
@@ -71,9 +75,17 @@ def selinux_state(
             answers.append(_answer(fs, domain, _Object("", domain, "memprotect"), ["mmap_zero"]))
         for thing in _objects(fs, tid, request, vmas, mounts):
             answers.append(_answer(fs, domain, thing, _OF_OBJECT))
+            if "execute" in answers[-1].refused:
+                places.update(_label_of_place(fs, tid, thing))
     except (OSError, DecodeError, LookupError) as error:
         why_not = _reason(error)
-    return SelinuxState(True, domain, answers, fs.booleans(), why_not, fs.checks_as_requested())
+    return SelinuxState(True, domain, answers, fs.booleans(), why_not, fs.checks_as_requested(), places)
+
+
+@cache
+def _kept() -> Selinuxfs:
+    """One for the whole run: it remembers what it may not ask."""
+    return Selinuxfs()
 
 
 def _answer(fs: Selinuxfs, domain: str, thing: _Object, permissions: List[str]) -> PolicyAnswer:
@@ -109,7 +121,7 @@ def _objects(
             return []
         label = _label("/proc/%d/fd/%d" % (tid, request.fd))
         link = read_link(tid, "fd/%d" % request.fd)
-        return [_Object(DESCRIPTOR, label, _class(fs, link))] if label else []
+        return [_Object(DESCRIPTOR, label, _class(fs, link), link)] if label else []
     found = []
     end = request.addr + max(request.length, 1)
     lines = [vma.line for vma in vmas if vma.line.end > request.addr and vma.line.start < end]
@@ -121,8 +133,17 @@ def _objects(
                 by_inode = _descriptors(tid)
             label = _label(by_inode.get(line.inode, "")) or _label_by_path(tid, line, mounts)
         if label is not None:
-            found.append(_Object("%#x" % line.start, label, _class(fs, line.path)))
+            found.append(_Object("%#x" % line.start, label, _class(fs, line.path), line.path))
     return found
+
+
+def _label_of_place(fs: Selinuxfs, tid: int, thing: _Object) -> Dict[str, str]:
+    """What restorecon would give this file, where its path means the same file to us."""
+    same_root = read_link(tid, "root") == "/" and read_link(tid, "ns/mnt") == os.readlink("/proc/self/ns/mnt")
+    if not same_root or not is_labelled_by_place(thing.path) or not fs.may_read("file_context_t"):
+        return {}
+    label = file_context(thing.path)
+    return {thing.about: label} if label else {}
 
 
 def _class(fs: Selinuxfs, path: str) -> str:

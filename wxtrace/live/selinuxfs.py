@@ -6,11 +6,12 @@ answer follows the booleans at once, and is the same whether the kernel enforces
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Callable, Dict, List, Optional, Tuple
 
 from wxtrace.decoders import DecodeError
-from wxtrace.decoders.selinuxfs import decode_access_reply, decode_index
+from wxtrace.decoders.selinuxfs import decode_access_reply, decode_context, decode_index
 
 __all__ = ["Selinuxfs"]
 
@@ -19,11 +20,17 @@ Ask = Callable[[bytes], bytes]
 
 
 class Selinuxfs:
-    """One mount of selinuxfs. `ask` writes a question to `access` and reads the answer; raises OSError."""
+    """One mount of selinuxfs. `ask` writes a question to `access` and reads the answer; raises OSError.
 
-    def __init__(self, root: str = ROOT, ask: Optional[Ask] = None) -> None:
+    `own`: what our own /proc/self/attr/current holds. What may not be read is written to the audit log as a denial of
+    ours, so the policy is asked first, and no more once it has refused to be asked.
+    """
+
+    def __init__(self, root: str = ROOT, ask: Optional[Ask] = None, own: Optional[bytes] = None) -> None:
         self.root = root
         self._ask = ask or self._write_and_read
+        self._own = own
+        self._may_not_ask: Optional[OSError] = None
 
     def enforcing(self) -> Optional[bool]:
         """Whether SELinux refuses; None where it does not run, or does not say so here."""
@@ -31,7 +38,9 @@ class Selinuxfs:
         return None if value is None else value.strip() == b"1"
 
     def booleans(self) -> Dict[str, bool]:
-        """The booleans that allow or deny executable and low memory, as they are now."""
+        """The booleans that allow or deny executable and low memory, as they are now; {} where we may not read them."""
+        if not self.may_read("security_t", "boolean_t"):
+            return {}
         try:
             names = os.listdir(self.root + "/booleans")
         except OSError:
@@ -42,6 +51,24 @@ class Selinuxfs:
     def checks_as_requested(self) -> bool:
         """checkreqprot: 1 was possible up to Linux 6.3."""
         return (self._read("checkreqprot") or b"").strip() == b"1"
+
+    def may_read(self, *types: str) -> bool:
+        """Whether the policy lets us read files of all of these types that it knows, and says so."""
+        own = self._own if self._own is not None else _own_context()
+        known = False
+        for name in types:
+            try:
+                domain = decode_context(own)
+                level = ":s0" if domain.count(":") > 2 else ""
+                found = self.allowed(domain, "system_u:object_r:%s%s" % (name, level), "file", ["read"])
+            except (OSError, DecodeError) as error:
+                if getattr(error, "errno", 0) == errno.EINVAL:
+                    continue
+                return False
+            if found is None or not found[0].get("read"):
+                return False
+            known = True
+        return known
 
     def has_class(self, tclass: str) -> bool:
         """Whether the policy knows this class of objects."""
@@ -62,8 +89,15 @@ class Selinuxfs:
         index = self._number("class/%s/index" % tclass)
         if index is None:
             return None
+        if self._may_not_ask is not None:
+            raise self._may_not_ask
         question = b"%s %s %d" % (os.fsencode(scontext), os.fsencode(tcontext), index)
-        reply = decode_access_reply(self._ask(question))
+        try:
+            reply = decode_access_reply(self._ask(question))
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM):
+                self._may_not_ask = error
+            raise
         numbers = {name: self._number("class/%s/perms/%s" % (tclass, name)) for name in permissions}
         granted = {name: reply.grants(number) for name, number in numbers.items() if number is not None}
         return granted, reply.permissive
@@ -89,3 +123,11 @@ class Selinuxfs:
             return os.read(fd, 4096)
         finally:
             os.close(fd)
+
+
+def _own_context() -> bytes:
+    try:
+        with open("/proc/self/attr/current", "rb") as file:
+            return file.read(4096)
+    except OSError:
+        return b""

@@ -6,8 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Deque, Dict, Optional, Set, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
-from wxtrace.live.footprint import EVERYTHING, Footprint
 from wxtrace.live.procfs import MapsFile
+from wxtrace.model.syscalls.row import EVERYTHING, Range
 
 if TYPE_CHECKING:
     from wxtrace.live.quiesce import Quiesce
@@ -55,11 +55,11 @@ class Task:
     """One traced thread."""
 
     __slots__ = (
+        "affected",
         "at_exit",
         "bearing",
         "ended",
         "filtered",
-        "footprint",
         "full",
         "group_stopped",
         "hides_untraced",
@@ -93,7 +93,8 @@ class Task:
         # True behind a seccomp stop of ours; None when nobody can tell who will answer.
         self.reached_kernel: Optional[bool] = False
         self.waiting = False
-        self.footprint: Footprint = EVERYTHING
+        # Where its call changes the map.
+        self.affected: Range = EVERYTHING
         self.quiesce: Optional[Quiesce] = None
         self.group_stopped = False
         # Whether the clone in flight had asked for an untraced child (untraced.py).

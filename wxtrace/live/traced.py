@@ -2,88 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, Optional, Tuple
+import mmap
+from typing import Optional
 
-from wxtrace.live.seccomp import ARGUMENT_CONDITIONS
 from wxtrace.model import flags as f
-from wxtrace.model.abi import CALL_NUMBERS
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.syscalls.row import Range, Words, unsigned32
+from wxtrace.model.syscalls.table import BY_NUMBER, NUMBERS
 
-__all__ = ["TRACED", "bound_siblings", "installs_filter", "is_ordered", "is_traced", "name_of"]
+__all__ = ["PAGE_SIZE", "affected_range", "bound_siblings", "installs_filter", "is_traced", "name_of"]
 
-_SECCOMP_SET_MODE_FILTER, _PR_SET_SECCOMP, _TSYNC = 1, 22, 1
-
-_ORDERED_NAMES = frozenset(
-    {
-        "mmap",
-        "mmap2",
-        "munmap",
-        "mprotect",
-        "pkey_mprotect",
-        "mremap",
-        "brk",
-        "shmat",
-        "shmdt",
-        "ipc",
-        "remap_file_pages",
-        "map_shadow_stack",
-        "io_setup",
-        "io_destroy",
-        "mseal",
-        "madvise",
-        "fork",
-        "vfork",
-        "clone",
-        "clone3",
-    }
-)
-
-TRACED: Tuple[Dict[int, Optional[FrozenSet[int]]], ...] = tuple(
-    {
-        number: frozenset(ARGUMENT_CONDITIONS[name]) if name in ARGUMENT_CONDITIONS else None
-        for name, number in table.items()
-    }
-    for table in CALL_NUMBERS
-)
-"""Per ABI: traced number -> None, or the values of argument 0 for which it is traced."""
-
-_ORDERED: Tuple[FrozenSet[int], ...] = tuple(
-    frozenset(number for name, number in table.items() if name in _ORDERED_NAMES) for table in CALL_NUMBERS
-)
-"""Per ABI: calls that must not overlap in one address space, or the map would be written in the wrong order."""
-_MADVISE = tuple(table["madvise"] for table in CALL_NUMBERS)
-_FORK_ADVICE = frozenset({f.ADVICE_DONTFORK, f.ADVICE_DOFORK})
-"""The advice that the map remembers; all other may overlap with anything."""
-
-_NAMES = tuple({number: name for name, number in table.items()} for table in CALL_NUMBERS)
+PAGE_SIZE = mmap.PAGESIZE
+"""Bytes."""
+_PRCTL = tuple(NUMBERS[abi]["prctl"] for abi in Abi)
+_SECCOMP = tuple(NUMBERS[abi]["seccomp"] for abi in Abi)
 
 
 def name_of(abi: int, number: int) -> str:
     """The name of a traced call."""
-    return _NAMES[abi][number]
+    return BY_NUMBER[abi][number].name
 
 
-def is_traced(abi: Optional[int], number: int, args: Tuple[int, ...]) -> bool:
+def is_traced(abi: Optional[int], number: int, args: Words) -> bool:
     """Whether our filter answers RET_TRACE to this call: the same rule, for tasks that stop at every call."""
-    if abi is None:
+    row = BY_NUMBER[abi].get(number) if abi is not None else None
+    if row is None:
         return False
-    conditions = TRACED[abi].get(number, _UNKNOWN)
-    if conditions is None:
-        return True
-    value = args[0] & 0xFFFFFFFF
-    return (value & 0xFFFF if name_of(abi, number) == "ipc" else value) in conditions if conditions else False
+    return not row.when or args[0] & row.when_mask in row.when
 
 
-_UNKNOWN: FrozenSet[int] = frozenset()
+def affected_range(abi: int, number: int, args: Words) -> Optional[Range]:
+    """Where this call has to wait for others in its address space, and they for it; None: nowhere."""
+    return BY_NUMBER[abi][number].affects(args, PAGE_SIZE)
 
 
-def is_ordered(abi: int, number: int, args: Tuple[int, ...]) -> bool:
-    """Whether this call has to wait for others in its address space, and they for it."""
-    if number not in _ORDERED[abi]:
-        return False
-    return number != _MADVISE[abi] or args[2] & 0xFFFFFFFF in _FORK_ADVICE
-
-
-def bound_siblings(abi: int, number: int, args: Tuple[int, ...], result: int) -> bool:
+def bound_siblings(abi: int, number: int, args: Words, result: int) -> bool:
     """Whether a call came back with its filter on all threads; a positive result may be a thread that was in the way.
 
     With SECCOMP_FILTER_FLAG_NEW_LISTENER it is the descriptor of the listener (seccomp(2)).
@@ -93,11 +46,10 @@ def bound_siblings(abi: int, number: int, args: Tuple[int, ...], result: int) ->
     return result == 0 or (result > 0 and bool(args[1] & f.SECCOMP_FILTER_FLAG_NEW_LISTENER))
 
 
-def installs_filter(abi: int, number: int, args: Tuple[int, ...]) -> Optional[bool]:
+def installs_filter(abi: int, number: int, args: Words) -> Optional[bool]:
     """None when the call sets no seccomp mode; else whether it also binds the sibling threads (TSYNC)."""
-    name = name_of(abi, number)
-    if name == "prctl" and args[0] & 0xFFFFFFFF == _PR_SET_SECCOMP:
+    if number == _PRCTL[abi] and unsigned32(args[0]) == f.PR_SET_SECCOMP:
         return False
-    if name == "seccomp" and args[0] & 0xFFFFFFFF <= _SECCOMP_SET_MODE_FILTER:
-        return bool(args[0] & 0xFFFFFFFF and args[1] & _TSYNC)
+    if number == _SECCOMP[abi] and unsigned32(args[0]) <= f.SECCOMP_SET_MODE_FILTER:
+        return bool(unsigned32(args[0]) and args[1] & f.SECCOMP_FILTER_FLAG_TSYNC)
     return None

@@ -13,7 +13,6 @@ from typing import Callable, Dict, NamedTuple, Optional, Set
 
 from wxtrace.live import ptrace, x86
 from wxtrace.live.exits import Exits
-from wxtrace.live.footprint import footprint
 from wxtrace.live.gate import Gate
 from wxtrace.live.hotpath import HotPath
 from wxtrace.live.lifecycle import Lifecycle
@@ -23,10 +22,11 @@ from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.standstill import Standstills
 from wxtrace.live.task import Task
-from wxtrace.live.traced import TRACED, bound_siblings, installs_filter, is_ordered, is_traced
+from wxtrace.live.traced import affected_range, bound_siblings, installs_filter, is_traced
 from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
-from wxtrace.model.abi import CALL_NUMBERS, I386
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.facts import ModeChanged, Note, SignalStop
+from wxtrace.model.syscalls.table import BY_NUMBER, NUMBERS, SYSCALLS
 
 __all__ = ["Tracer"]
 
@@ -35,10 +35,8 @@ _FAULTS = frozenset(
 )
 _GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _NEW_TASKS = frozenset({ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE})
-_BIRTH_NUMBERS = frozenset(
-    table[name] for table in CALL_NUMBERS for name in ("fork", "vfork", "clone", "clone3") if name in table
-)
-_CLONE_NUMBERS = frozenset(table[name] for table in CALL_NUMBERS for name in ("clone", "clone3"))
+_BIRTH_NUMBERS = frozenset(number for row in SYSCALLS if row.makes_task for number in row.numbers.values())
+_CLONE_NUMBERS = frozenset(table[name] for table in NUMBERS for name in ("clone", "clone3"))
 
 
 class _Early(NamedTuple):
@@ -163,7 +161,7 @@ class Tracer:
         """A traced call stands before the kernel's door."""
         abi = x86.ARCH_ABI.get(info.arch)
         number = info.number
-        if abi is None or number not in TRACED[abi]:
+        if abi is None or number not in BY_NUMBER[abi]:
             self.resume(task)
             return
         task.info = (abi, number, info.args)
@@ -174,8 +172,9 @@ class Tracer:
         if installs_filter(abi, number, info.args):
             self.standstills.let_filter_in(task)
             return
-        ordered = task.space.users > 1 and is_ordered(abi, number, info.args) and not self.detaching
-        if ordered and not self.gate.enter(task, task.space, footprint(abi, number, info.args)):
+        ordered = task.space.users > 1 and not self.detaching
+        affected = affected_range(abi, number, info.args) if ordered else None
+        if affected is not None and not self.gate.enter(task, task.space, affected):
             self.recorder.arm()
             self.standstills.need_not_wait_for(task)
             return
@@ -188,7 +187,7 @@ class Tracer:
         if task.hides_untraced:
             task.hides_untraced = False
             set_untraced(task.tid, abi, number, args, True)
-        if abi == I386:
+        if abi == Abi.I386:
             real = x86.indirect_call(number, args, lambda at, size: read_memory(task.tid, at, size))
             where = x86.shmat_result_address(number, args)
             if where is not None and result == 0:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import struct
 from typing import Any, Dict, Optional, Tuple
 
-from wxtrace.model.abi import AUDIT_ARCH, CALL_NUMBERS, I386, X86_64
+from wxtrace.model.enumerations import AUDIT_ARCH, Abi
+from wxtrace.model.syscalls.table import NUMBERS
 
 __all__ = [
     "ARCH_ABI",
@@ -27,8 +28,8 @@ ORIG_AX, AX, DI, BX = 120, 80, 112, 40
 EXIT_NUMBERS = (60, 1)
 """exit(2), by ABI."""
 
-_OLD_MMAP = CALL_NUMBERS[I386]["mmap"]
-_IPC = CALL_NUMBERS[I386]["ipc"]
+_OLD_MMAP = NUMBERS[Abi.I386]["mmap"]
+_IPC = NUMBERS[Abi.I386]["ipc"]
 _SHMAT, _SHMDT = 21, 22
 _BLOCK = struct.Struct("<6I")
 ReadMemory = Any
@@ -41,13 +42,14 @@ def indirect_call(number: int, args: Tuple[int, ...], read: ReadMemory) -> Optio
     """
     if number == _OLD_MMAP:
         block = read(args[0] & 0xFFFFFFFF, _BLOCK.size)
-        return None if block is None else (number, _BLOCK.unpack(block))
+        # Without a block nothing is known but where it was to be; the other registers are no arguments.
+        return number, (args[0], 0, 0, 0, 0, 0) if block is None else _BLOCK.unpack(block)
     if number == _IPC:
         call = args[0] & 0xFFFF
         if call == _SHMAT:
-            return CALL_NUMBERS[I386]["shmat"], (args[1], args[4], args[2], args[3], 0, 0)
+            return NUMBERS[Abi.I386]["shmat"], (args[1], args[4], args[2], args[3], 0, 0)
         if call == _SHMDT:
-            return CALL_NUMBERS[I386]["shmdt"], (args[4], 0, 0, 0, 0, 0)
+            return NUMBERS[Abi.I386]["shmdt"], (args[4], 0, 0, 0, 0, 0)
     return None
 
 
@@ -60,4 +62,4 @@ def shmat_result_address(number: int, args: Tuple[int, ...]) -> Optional[int]:
 
 def syscall_instruction(code: bytes) -> Optional[int]:
     """The ABI of the two-byte system-call instruction, or None when these bytes are not one."""
-    return {b"\x0f\x05": X86_64, b"\xcd\x80": I386}.get(code)
+    return {b"\x0f\x05": Abi.X86_64, b"\xcd\x80": Abi.I386}.get(code)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.abi import call_name
+from wxtrace.model.syscalls.table import call_name
 
 __all__ = [
     "MAP_CHANGING",
@@ -59,6 +59,8 @@ _SPELL: Dict[str, Callable[[int], Any]] = {
     "length": int,
     "int": _signed32,
     "hex": lambda v: hex(v) if v else "0",
+    "hex32": lambda v: hex(v & 0xFFFFFFFF) if v & 0xFFFFFFFF else "0",
+    "unsigned": lambda v: v & 0xFFFFFFFF,
     "prot": lambda v: f.named_bits(v & 0xFFFFFFFFFFFFFFFF, f.PROT, "PROT_NONE"),
     "map": lambda v: _map_flags(v & 0xFFFFFFFF),
     "mremap": lambda v: f.named_bits(v, f.MREMAP),
@@ -106,7 +108,7 @@ _ARGUMENTS: Dict[str, Tuple[Tuple[str, str], ...]] = {
         ("iovec", "address"),
         ("vlen", "length"),
         ("advice", "advice"),
-        ("flags", "hex"),
+        ("flags", "hex32"),
     ),
     "shmat": (("shmid", "int"), ("shmaddr", "address"), ("shmflg", "shm")),
     "shmdt": (("shmaddr", "address"),),
@@ -122,8 +124,8 @@ _ARGUMENTS: Dict[str, Tuple[Tuple[str, str], ...]] = {
     ),
     "personality": (("persona", "personality"),),
     "prctl": (("option", "prctl"), ("arg2", "hex"), ("arg3", "hex"), ("arg4", "hex"), ("arg5", "hex")),
-    "arch_prctl": (("code", "hex"), ("addr", "address")),
-    "io_setup": (("nr_events", "int"), ("ctx_idp", "address")),
+    "arch_prctl": (("code", "hex32"), ("addr", "address")),
+    "io_setup": (("nr_events", "unsigned"), ("ctx_idp", "address")),
     "io_destroy": (("ctx_id", "address"),),
     "remap_file_pages": (
         ("addr", "address"),
@@ -138,10 +140,10 @@ _ARGUMENTS: Dict[str, Tuple[Tuple[str, str], ...]] = {
         ("args", "address"),
     ),
     "memfd_create": (("name", "address"), ("flags", "memfd")),
-    "memfd_secret": (("flags", "hex"),),
+    "memfd_secret": (("flags", "hex32"),),
     "pkey_alloc": (("flags", "hex"), ("access_rights", "hex")),
     "pkey_free": (("pkey", "int"),),
-    "map_shadow_stack": (("addr", "address"), ("size", "length"), ("flags", "hex")),
+    "map_shadow_stack": (("addr", "address"), ("size", "length"), ("flags", "hex32")),
     "mseal": (("addr", "address"), ("len", "length"), ("flags", "hex")),
 }
 
@@ -231,8 +233,13 @@ _REQUESTS: Dict[str, Callable[[str, Words], Request]] = {
 }
 
 
-def symbolic_args(abi: int, number: int, args: Words) -> Dict[str, Any]:
-    """`{"addr": "0x7f…", "len": 4096, "prot": "PROT_READ|PROT_EXEC"}` in the order of the call."""
+def symbolic_args(abi: int, number: int, args: Words, unreadable: bool = False) -> Dict[str, Any]:
+    """`{"addr": "0x7f…", "len": 4096, "prot": "PROT_READ|PROT_EXEC"}` in the order of the call.
+
+    `unreadable`: they were to be in memory that is not there, and only its address is known.
+    """
+    if unreadable:
+        return {"arg": _address(args[0])}
     name = call_name(abi, number)
     names = _ARGUMENTS.get(name)
     if names is None:

@@ -76,6 +76,7 @@ class Cast:
                 state.mdwe = 0 if source.mdwe & 2 else source.mdwe
                 state.mdwe_by = source.mdwe_by if state.mdwe else None
                 state.mdwe_who = source.mdwe_who
+                state.mdwe_own = source.mdwe_own
         self.states[id] = state
         self.spaces.append(state)
         return state

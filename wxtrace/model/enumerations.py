@@ -5,7 +5,19 @@ from __future__ import annotations
 from enum import Enum, IntEnum, IntFlag
 from typing import Optional
 
-__all__ = ["PROTS", "Abi", "Aftermath", "Confidence", "Decided", "Errno", "Outcome", "Prot", "Provenance", "Word"]
+__all__ = [
+    "AUDIT_ARCH",
+    "PROTS",
+    "Abi",
+    "Aftermath",
+    "Confidence",
+    "Decided",
+    "Errno",
+    "Outcome",
+    "Prot",
+    "Provenance",
+    "Word",
+]
 
 
 class Word(str, Enum):
@@ -27,6 +39,10 @@ class Abi(IntEnum):
     def label(self) -> str:
         """As a timeline names it: x86_64, i386."""
         return self.name.lower()
+
+
+AUDIT_ARCH = (0xC000003E, 0x40000003)
+"""How seccomp and audit name each ABI (include/uapi/linux/audit.h)."""
 
 
 class Decided(IntEnum):

@@ -66,7 +66,8 @@ class Host(Frozen):
     """The machine, read once at the start. `mdwe` is PR_GET_MDWE of the tracer, which the target inherits.
 
     `lsm_known`: False where the list of modules could not be read. `inherited_answers`: what the inherited filters
-    answered to calls tried in a child, by call and protection.
+    answered to calls tried in a child, by call and protection. `address_bits`: of a 64-bit program, 56 with 5-level
+    paging.
     """
 
     kernel: str
@@ -80,6 +81,7 @@ class Host(Frozen):
     seccomp_filters: int = 0
     inherited_answers: Dict[str, str] = {}
     lsm_known: bool = True
+    address_bits: int = 47
 
 
 class RunStarted(Frozen):
@@ -218,6 +220,8 @@ class Probe(Frozen):
     cgroup: Optional[str] = None
     # The file behind a refusal of PROT_EXEC: the one to be made executable, or whose loading asks for the stack.
     library: Optional[Library] = None
+    # Bytes of the program's own data (end_data - start_data), which RLIMIT_DATA counts with the heap.
+    data_size: Optional[int] = None
 
 
 class FilterCode(Frozen):

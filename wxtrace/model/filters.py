@@ -12,8 +12,9 @@ from typing import Iterable, NamedTuple, Optional, Sequence, Tuple
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders import classic_bpf as bpf
 from wxtrace.decoders.classic_bpf import Instruction, decode_program
-from wxtrace.model.abi import AUDIT_ARCH, I386, call_name
+from wxtrace.model.enumerations import AUDIT_ARCH, Abi
 from wxtrace.model.facts import FiltersSeen
+from wxtrace.model.syscalls.table import call_name
 
 __all__ = [
     "Action",
@@ -88,7 +89,7 @@ def program_of(code: str) -> Optional[Program]:
 
 def verdict(programs: Sequence[Optional[Program]], asked: Asked) -> Optional[Action]:
     """What filters (the newest first) answer together; None where one is not known or cannot be told."""
-    if asked.abi == I386 and call_name(asked.abi, asked.number) in ("shmat", "shmdt"):
+    if asked.abi == Abi.I386 and call_name(asked.abi, asked.number) in ("shmat", "shmdt"):
         # Recorded as what they are; the filter may have seen ipc().
         return None
     data, ip_known = seccomp_data(asked.number, AUDIT_ARCH[asked.abi], asked.args, asked.ip or None)

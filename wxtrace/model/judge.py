@@ -16,7 +16,7 @@ from wxtrace.model.failing import apply_failure
 from wxtrace.model.processes import Pending, SpaceState, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
 from wxtrace.model.syscalls.ptrace import Ptrace
-from wxtrace.model.syscalls.row import CallRequest, Syscall
+from wxtrace.model.syscalls.row import CallRequest, Other, Syscall
 from wxtrace.model.syscalls.shm import Shmdt
 from wxtrace.model.syscalls.table import row_of
 
@@ -96,6 +96,7 @@ class Judge:
             isinstance(request, Ptrace) and (request.request == 0 or request.pid in self.cast.tasks),
             call,
             task.state.mdwe_who,
+            task.state.mdwe_own,
             task.seen_filters,
             did,
             request_of(call.abi, call.number, call.args),
@@ -112,7 +113,9 @@ class Judge:
         changes = self.apply_resynced(task)
         n, page_size = self.cast.last_n + 1, self.cast.page_size
         vmas = probe.vmas if probe is not None else []
-        touched = apply_failure(task.state.space, row, request, changes, vmas, n, page_size)
+        touched: List[Touched] = []
+        if not isinstance(request, Other):
+            touched = apply_failure(task.state.space, row, request, changes, vmas, n, page_size)
         known = facts.Probe(call.tid) if probe is None else self._looked_at(task.state, row, request, probe)
         return touched, known, bool(changes)
 
@@ -154,6 +157,8 @@ class Judge:
         state.known.learn(state.space, probe)
         if probe.mdwe is not None and state.mdwe_by is None:
             state.mdwe = probe.mdwe
+        if not probe.vmas and not probe.vmas_complete:
+            return state.known.mapped(state.space, row, request, probe)
         return probe
 
     def faked(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:

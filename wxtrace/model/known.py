@@ -73,6 +73,14 @@ class Known:
         if probe.cgroup is not None:
             self._cgroup = probe.cgroup
 
+    def mapped(self, space: AddressSpace, row: Syscall, request: CallRequest, probe: Probe) -> Probe:
+        """A probe that could not read the mappings of its range, with those of our own map, without VmFlags.
+
+        Nobody but root reads the files of a process that is not dumpable (ptrace(2), PR_SET_DUMPABLE in prctl(2)).
+        """
+        vmas, complete = self._range(space, row, request, probe.brk)
+        return replace(probe, vmas=[vma._replace(flags=()) for vma in vmas], vmas_complete=complete)
+
     def completed(self, space: AddressSpace, row: Syscall, request: CallRequest, probe: Probe) -> Probe:
         """A short probe of a call that has failed, with all that is known of it beside."""
         vmas, complete = self._range(space, row, request, probe.brk)

@@ -22,7 +22,10 @@ class MountFact(Frozen):
 
 
 class Descriptor(Frozen):
-    """A descriptor named by a refused call. `flags` as open(2) set them; `seals` as F_GET_SEALS answers."""
+    """A descriptor named by a refused call. `flags` as open(2) set them; `seals` as F_GET_SEALS answers.
+
+    `huge_page_size`: bytes of the pages of a file of huge pages, None for any other.
+    """
 
     link: str
     flags: Optional[int] = None
@@ -30,6 +33,7 @@ class Descriptor(Frozen):
     mount: Optional[MountFact] = None
     seals: Optional[int] = None
     append_only: Optional[bool] = None
+    huge_page_size: Optional[int] = None
 
 
 class Segment(Frozen):

@@ -6,11 +6,9 @@ to find out what they may; recorded and counted, never shouted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Optional
+from typing import TYPE_CHECKING
 
-from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Errno, Outcome
-from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.row import CallRequest
 from wxtrace.model.syscalls.table import BY_NAME
 
@@ -45,7 +43,7 @@ def outcome_of_failure(
 ) -> Outcome:
     """What it means that a call did not succeed. `by_kernel`: no filter answered, for certain."""
     row = BY_NAME.get(request.name)
-    told = cause.case(case).outcome or cause.outcomes.get(request.name) or _still_here(cause, request, errno)
+    told = cause.case(case).outcome or cause.outcomes.get(request.name)
     if told is not None:
         return told
     if errno is Errno.ENOSYS and cause.family == "seccomp" and row is not None and row.in_every_kernel:
@@ -61,25 +59,3 @@ def outcome_of_failure(
         return Outcome.FAILED
     # What reads the memory of the program, and advice that is not taken, take nothing from it.
     return Outcome.PROBE if errno is Errno.EFAULT or request.name == "madvise" else Outcome.REFUSED
-
-
-_TO_MOVE: Dict[str, Outcome] = {
-    "fd.bad": Outcome.FAILED,
-    "fd.not-mappable": Outcome.FAILED,
-    "fd.offset-overflow": Outcome.FAILED,
-    "fd.no-dax": Outcome.PROBE,
-    "limit.hugepages": Outcome.PROBE,
-    "memfd.flags": Outcome.PROBE,
-    "hugetlb": Outcome.FAILED,
-}
-_DENIED_OR_UNFIT = frozenset({"fd.driver", "secretmem", "shadow-stack", "pkey"})
-
-
-def _still_here(cause: Cause, request: CallRequest, errno: Errno) -> Optional[Outcome]:
-    """Entries that are being moved."""
-    if cause.id in _DENIED_OR_UNFIT and not BY_NAME[request.name].feature_test and errno is not Errno.ENOSYS:
-        return Outcome.REFUSED if errno in (Errno.EACCES, Errno.EPERM) else Outcome.FAILED
-    if cause.id == "limit.overcommit" and isinstance(request, Mmap) and not request.prot & f.PROT_EXEC:
-        # Asking for more than there is and taking less is how allocators size themselves.
-        return Outcome.PROBE
-    return _TO_MOVE.get(cause.id)

@@ -57,6 +57,7 @@ class Policies:
         if isinstance(request, Prctl) and option == flags.PR_SET_MDWE:
             task.state.mdwe, task.state.mdwe_by = request.arg2, event.n
             task.state.mdwe_who = "%s[%d]" % (task.process.title, task.process.pid)
+            task.state.mdwe_own = True
         if by_seccomp or option == flags.PR_SET_SECCOMP:
             filter = Installed(event.n, task.process.pid, task.process.title, program, listens)
             bound = [task]

@@ -27,6 +27,8 @@ class SpaceState:
         self.mdwe: Optional[int] = None
         self.mdwe_by: Optional[int] = None
         self.mdwe_who = ""
+        # Set by the program itself, since it was started.
+        self.mdwe_own = False
         self.known = Known()
 
 

@@ -33,6 +33,7 @@ class SelinuxState(Frozen):
     """SELinux at a refusal. `why_not`: why the policy could not be asked; `booleans` as they were then.
 
     `as_requested`: the protection asked for is checked, without what READ_IMPLIES_EXEC adds (checkreqprot).
+    `place_labels`: by `about` of an answer, the label that the policy's file contexts give the path of that file.
     """
 
     enforcing: Optional[bool] = None
@@ -41,6 +42,7 @@ class SelinuxState(Frozen):
     booleans: Dict[str, bool] = {}
     why_not: str = ""
     as_requested: bool = False
+    place_labels: Dict[str, str] = {}
 
 
 class ModuleState(Frozen):

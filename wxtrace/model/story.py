@@ -25,9 +25,10 @@ from wxtrace.model.processes import Pending, Process, SpaceState, TaskState
 from wxtrace.model.region import Region
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls.effect import EffectContext
+from wxtrace.model.syscalls.mmap import has_unreadable_block
 from wxtrace.model.syscalls.mremap import Mremap
 from wxtrace.model.syscalls.prctl import Prctl
-from wxtrace.model.syscalls.row import CallRequest, Syscall
+from wxtrace.model.syscalls.row import CallRequest, Other, Syscall
 from wxtrace.model.syscalls.seccomp import Seccomp
 from wxtrace.model.syscalls.table import row_of
 
@@ -212,6 +213,8 @@ class Story:
             return
         row = row_of(call.abi, call.number)
         request = row.request(call.args)
+        if has_unreadable_block(call.abi, call.number, call.result, call.decided):
+            request = Other(row.name)
         if call.decided == facts.BY_FILTER and call.result >= 0:
             yield self._judge.faked(task, call, row, request)
             return

@@ -12,14 +12,14 @@ import signal
 from typing import Any, Dict, List, Optional, Tuple
 
 from wxtrace.model import facts
-from wxtrace.model.abi import ABI_NAMES, CALL_NUMBERS
-from wxtrace.model.enumerations import Aftermath, Confidence, Outcome
+from wxtrace.model.enumerations import Abi, Aftermath, Confidence, Outcome
 from wxtrace.model.event import Diagnosis, Event, Evidence, Fix, Partial, Rung, Touched
 from wxtrace.model.facts import Host, Image
 from wxtrace.model.frames import Frame
 from wxtrace.model.processes import Process, SpaceState
 from wxtrace.model.region import Backing, Region
 from wxtrace.model.space import AddressSpace
+from wxtrace.model.syscalls.table import NUMBERS
 from wxtrace.printable import printable
 from wxtrace.record.shapes import (
     Fault,
@@ -181,7 +181,7 @@ def _event(
 
 
 def _call_number(abi: int, name: str) -> int:
-    known = CALL_NUMBERS[abi].get(name)
+    known = NUMBERS[abi].get(name)
     if known is not None:
         return known
     digits = name.partition("syscall_")[2]
@@ -270,7 +270,7 @@ _IMAGE = record(
     exe=text,
     argv=each(text),
     comm=text,
-    abi=one_of(frozenset(ABI_NAMES)),
+    abi=one_of(frozenset(abi.label for abi in Abi)),
 )
 PROCESS = record(
     _process,
@@ -323,8 +323,8 @@ _DIAGNOSIS = record(
     related=each(count),
     ladder=optional(maybe(each(_RUNG))),
 )
-_ABI_NUMBER = {name: number for number, name in enumerate(ABI_NAMES)}
-_abi_name = one_of(frozenset(ABI_NAMES))
+_ABI_NUMBER = {abi.label: int(abi) for abi in Abi}
+_abi_name = one_of(frozenset(abi.label for abi in Abi))
 EVENT = record(
     _event,
     n=count,

@@ -14,13 +14,13 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, TextIO, Tuple
 
 from wxtrace.errors import OutputError, RecordError
 from wxtrace.model import facts
-from wxtrace.model.abi import ABI_NAMES
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
-from wxtrace.model.enumerations import Outcome
+from wxtrace.model.enumerations import Abi, Outcome
 from wxtrace.model.event import Amendment, CallStack, Event, Touched
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
+from wxtrace.model.syscalls.mmap import has_unreadable_block
 from wxtrace.record.spool import open_spool
 
 __all__ = ["SCHEMA_ID", "schema_text", "write_timeline"]
@@ -123,7 +123,7 @@ class _Writer:
     def _event_text(self, event: Event, amendment: Optional[Amendment]) -> str:
         call = event.call
         if call is not None:
-            abi, args, raw = _word(ABI_NAMES[call.abi]), _args_text(call), _RAW % call.args
+            abi, args, raw = _word(Abi(call.abi).label), _args_text(call), _RAW % call.args
         else:
             details = {key: _argument(value) for key, value in (event.details or {}).items()}
             abi, args, raw = _encode(self._abi_of(event)), _encode(details), "[]"
@@ -152,7 +152,7 @@ class _Writer:
 
     def _abi_of(self, event: Event) -> str:
         images = self._story.processes[event.proc - 1].images
-        return images[-1][1].abi if images else ABI_NAMES[0]
+        return images[-1][1].abi if images else Abi(0).label
 
     def _head(self) -> Dict[str, Any]:
         story = self._story
@@ -213,7 +213,8 @@ _TOUCHED = '{"region":%s,"start":"%#x","end":"%#x","before":%s,"asked":%s,"after
 
 
 def _args_text(call: facts.Call) -> str:
-    args = symbolic_args(call.abi, call.number, call.args).items()
+    unreadable = has_unreadable_block(call.abi, call.number, call.result, call.decided)
+    args = symbolic_args(call.abi, call.number, call.args, unreadable).items()
     return "{%s}" % ",".join(['"%s":%d' % item if type(item[1]) is int else '"%s":"%s"' % item for item in args])
 
 

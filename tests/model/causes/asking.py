@@ -6,12 +6,12 @@ from typing import Any, Sequence, Tuple, Union
 
 from wxtrace.decoders.procmaps import MapLine, Vma
 from wxtrace.frozen import replace
-from wxtrace.model.abi import CALL_NUMBERS, X86_64
 from wxtrace.model.causes.answer import Answer, Rule, Verdict, VmaRule
 from wxtrace.model.causes.context import CallContext
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.event import Touched
 from wxtrace.model.facts import BY_KERNEL, Call, Host, Probe
-from wxtrace.model.syscalls.table import request_of
+from wxtrace.model.syscalls.table import NUMBERS, request_of
 
 __all__ = ["AT", "HOST", "LETS_THROUGH", "PAGE", "PROBE", "TASK_SIZE", "answer", "asked", "context", "mapped", "over"]
 
@@ -41,13 +41,13 @@ def context(
     call: Sequence[Union[str, int]],
     probe: Probe = PROBE,
     host: Host = HOST,
-    abi: int = X86_64,
+    abi: int = Abi.X86_64,
     touched: Tuple[Touched, ...] = (),
 ) -> CallContext:
     """What is known of a call that has not been made yet."""
     name, *rest = call
     padded: Any = tuple([int(word) & (1 << 64) - 1 for word in rest] + [0] * 6)[:6]
-    number = CALL_NUMBERS[abi][str(name)]
+    number = NUMBERS[abi][str(name)]
     made = Call(100, 1, abi, number, padded, None, BY_KERNEL)
     return CallContext(request_of(abi, number, padded), BY_KERNEL, host, probe, touched, call=made)
 

@@ -11,6 +11,8 @@ from wxtrace.frozen import replace
 from wxtrace.model import flags as f
 from wxtrace.model.causes.entry import Need
 from wxtrace.model.causes.mdwe import map_deny_write_exec, mdwe_at_mmap, mdwe_at_mprotect
+from wxtrace.model.event import Touched
+from wxtrace.model.objects import Library
 
 R, W, RW, X, RX, WX, RWX = 1, 2, 3, 4, 5, 6, 7
 ANON = f.MAP_PRIVATE | f.MAP_ANONYMOUS
@@ -69,6 +71,35 @@ def test_only_the_part_in_the_call_is_told() -> None:
     assert told == "%#x-%#x (anonymous) would go from rw- to r-x" % (AT + PAGE, AT + 2 * PAGE)
     whole = answer(mdwe_at_mprotect, ("mprotect", AT - PAGE, 9 * PAGE, RX), SET).evidence[-1].fact
     assert whole.startswith("%#x-%#x " % (AT, AT + 4 * PAGE))
+
+
+def test_a_stack_is_told_from_its_start_where_all_that_grows_is_meant() -> None:
+    stack = over(mapped(AT, 4, "rd", "wr", "mr", "mw", "me", "gd", path="[stack]"), mdwe=1)
+    told = answer(mdwe_at_mprotect, ("mprotect", AT + 2 * PAGE, PAGE, RX | f.GROWSDOWN), stack).evidence[-1].fact
+    assert told.startswith("%#x-%#x [stack] " % (AT, AT + 3 * PAGE))
+
+
+@pytest.mark.parametrize(
+    "provenance, library, prot, case",
+    [
+        ("file", Library("/srv/a.so", 6, True), RWX, "textrel"),
+        ("file-cow", Library("/srv/a.so", 6, False), RWX, "patch"),
+        ("file", Library("/srv/a.so", 6, True), RX, ""),
+        ("file", None, RWX, ""),
+        ("anon", Library("/srv/a.so", 6, True), RWX, ""),
+        ("stack", None, RWX, "stack"),
+    ],
+)
+def test_what_the_author_can_do_depends_on_the_memory(
+    provenance: str, library: Optional[Library], prot: int, case: str
+) -> None:
+    """Only DT_TEXTREL makes the loader write to code: others patch it themselves."""
+    touched = (
+        Touched(1, AT - PAGE, AT, "rw-p", "rwx", "rwxp", "heap"),
+        Touched(2, AT, AT + PAGE, "rw-p", "rwx", "rw-p", provenance),
+    )
+    probe = replace(SET, library=library)
+    assert answer(mdwe_at_mprotect, ("mprotect", AT, PAGE, prot), probe, touched=touched).case == case
 
 
 def test_whether_it_is_set_is_not_known_from_6_3_on() -> None:

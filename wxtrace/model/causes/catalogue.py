@@ -9,27 +9,33 @@ from typing import Dict, List
 
 from wxtrace.model.causes.address.entries import ADDRESSES
 from wxtrace.model.causes.argument.entries import ARGUMENTS
-from wxtrace.model.causes.catalogue_files import FILES
-from wxtrace.model.causes.catalogue_limits import LIMITS
-from wxtrace.model.causes.catalogue_protections import PROTECTIONS
 from wxtrace.model.causes.entry import Cause
 from wxtrace.model.causes.fault.signals import FAULTS
+from wxtrace.model.causes.fd import FDS_OF_FILES
+from wxtrace.model.causes.hugetlb import HUGETLB
 from wxtrace.model.causes.interference import INTERFERENCE
+from wxtrace.model.causes.limit.entries import LIMITS
 from wxtrace.model.causes.loader import LOADER
 from wxtrace.model.causes.lsm import APPARMOR, BPF_LSM, IMA, IPE, LSM_UNKNOWN, SMACK
 from wxtrace.model.causes.mdwe import MDWE
+from wxtrace.model.causes.memfd import MEMFDS
+from wxtrace.model.causes.mount import MOUNT_NOEXEC, SUPERBLOCK_NOEXEC
 from wxtrace.model.causes.mseal import MSEAL
+from wxtrace.model.causes.pkey import PKEY
 from wxtrace.model.causes.seccomp.answered import SECCOMP
+from wxtrace.model.causes.secretmem import SECRETMEM
 from wxtrace.model.causes.selinux.entries import SELINUX
+from wxtrace.model.causes.shadow_stack import SHADOW_STACK
 from wxtrace.model.causes.unknown import UNKNOWN
 
 __all__ = ["CAUSES", "family", "similar"]
 
 _MODULES = (*SELINUX, APPARMOR, IPE, SMACK, IMA, BPF_LSM, LSM_UNKNOWN)
 _FAMILIES = (
-    FILES,
-    (MDWE, MSEAL),
-    PROTECTIONS,
+    FDS_OF_FILES,
+    (MOUNT_NOEXEC, SUPERBLOCK_NOEXEC),
+    MEMFDS,
+    (MDWE, MSEAL, PKEY, HUGETLB, SECRETMEM, SHADOW_STACK),
     _MODULES,
     SECCOMP,
     INTERFERENCE,

@@ -12,8 +12,8 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from wxtrace.decoders.procmaps import Vma
 from wxtrace.frozen import Frozen
 from wxtrace.model import flags as f
-from wxtrace.model.abi import I386
 from wxtrace.model.calls import Request
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.event import Touched
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Host, Probe
 from wxtrace.model.filters import Asked, Program, SeenFilters, verdict
@@ -24,6 +24,7 @@ from wxtrace.model.syscalls.mremap import Mremap
 from wxtrace.model.syscalls.remap_file_pages import RemapFilePages
 from wxtrace.model.syscalls.row import CallRequest
 from wxtrace.model.syscalls.shm import Shmat, Shmdt
+from wxtrace.model.task_size import searched_below, task_size
 
 __all__ = ["CallContext", "Installed", "Intercepted", "Part"]
 
@@ -78,6 +79,7 @@ class CallContext(Frozen):
     held_by_us: bool = False
     call: Optional[Call] = None
     mdwe_who: str = ""
+    mdwe_own: bool = False
     seen_filters: Optional[SeenFilters] = None
     intercepted: Optional[Intercepted] = None
     # What rules that are not yet asked forwards look at.
@@ -140,14 +142,9 @@ class CallContext(Frozen):
         parts = self.parts()
         if self.moves_several:
             return parts[:1]
-        passed, request = self.passed, self.request
-        if not isinstance(request, Mprotect):
+        if not isinstance(self.request, Mprotect):
             return parts
-        own = [part for part in self.touched if part.before is not None and part.after is not None]
-        wanted = {f.prot_letters(self.wants), f.prot_letters(request.prot & 7)}
-        kept = [part.start for part in own if part.start >= passed and (part.before or "")[:3] not in wanted]
-        last = min(kept, default=self.end)
-        return [part for part in parts if part.vma.line.end > passed and part.vma.line.start <= last]
+        return [part for part in parts if part.vma.line.end > self.passed and part.vma.line.start <= self.stopped_at]
 
     @property
     def passed(self) -> int:
@@ -156,6 +153,17 @@ class CallContext(Frozen):
             return self.start
         own = [part for part in self.touched if part.before is not None and part.after is not None]
         return max((part.end for part in own if part.before != part.after), default=self.start)
+
+    @property
+    def stopped_at(self) -> int:
+        """Where the first part starts that an mprotect should have changed and did not: it looked at none behind it."""
+        request = self.request
+        if not isinstance(request, Mprotect):
+            return self.end
+        own = [part for part in self.touched if part.before is not None and part.after is not None]
+        wanted = {f.prot_letters(self.wants), f.prot_letters(request.prot & 7)}
+        kept = [part.start for part in own if part.start >= self.passed and (part.before or "")[:3] not in wanted]
+        return min(kept, default=self.end)
 
     @property
     def moves_several(self) -> bool:
@@ -177,7 +185,10 @@ class CallContext(Frozen):
         if isinstance(request, Mremap) and request.flags & f.MREMAP_FIXED:
             return self._parts(request.new_address, request.new_address + request.new_size)
         if isinstance(request, Shmat):
-            return self._parts(request.shmaddr, request.shmaddr + 1)
+            size = self.probe.segment.size if self.probe.segment is not None else None
+            # SHM_RND rounds the address down; without it one inside a page is refused.
+            start = request.shmaddr // self.host.page_size * self.host.page_size
+            return self._parts(start, start + (size or 1))
         if isinstance(request, Brk):
             return self._parts(self._page_up(request.addr), self._page_up(self.probe.brk or 0))
         if isinstance(request, Shmdt):
@@ -195,7 +206,9 @@ class CallContext(Frozen):
         return self._parts(address, address + 1)
 
     def _parts(self, start: int, end: int) -> List[Part]:
-        found = []
+        found: List[Part] = []
+        if start >= end:
+            return found
         for vma in self.probe.vmas:
             if vma.line.end <= start or vma.line.start >= end:
                 continue
@@ -236,9 +249,14 @@ class CallContext(Frozen):
 
     @property
     def task_size(self) -> int:
-        """Where the addresses of the program end (arch/x86/include/asm/page_64_types.h; no 5-level paging)."""
-        i386 = self.call is not None and self.call.abi == I386
-        return 0xFFFFE000 if i386 else (1 << 47) - self.host.page_size
+        """Where the addresses of the program end."""
+        abi = self.call.abi if self.call is not None else Abi.X86_64
+        return task_size(abi, self.host.address_bits, self.host.page_size, self.probe.personality or 0)
+
+    @property
+    def searched_below(self) -> int:
+        """Where the kernel stops looking for a gap for this call."""
+        return searched_below(self.request, self.task_size, self.host.page_size)
 
     def capable(self, capability: int) -> bool:
         """Whether the thread has a capability in its own user namespace, by number (capabilities(7))."""

@@ -12,14 +12,18 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, cast
 from wxtrace.frozen import replace
 from wxtrace.model.causes import answer as forwards
 from wxtrace.model.causes import (
-    descriptors,
-    features,
+    fd,
+    hugetlb,
     interference,
-    limits,
     lsm,
     may_split,
     mdwe,
+    memfd,
+    mount,
     mseal,
+    pkey,
+    secretmem,
+    shadow_stack,
     unknown,
     vm_may,
 )
@@ -27,17 +31,19 @@ from wxtrace.model.causes.address import below_minimum, brk, occupied, room, spe
 from wxtrace.model.causes.answer import Answer, Verdict
 from wxtrace.model.causes.argument import (
     aio,
-    control,
+    creation,
     madvise,
     mmap,
     mprotect,
     mremap,
     pointer,
+    prctl,
     process_madvise,
     ranges,
     remap_file_pages,
     shm,
 )
+from wxtrace.model.causes.argument import seccomp as seccomp_arguments
 from wxtrace.model.causes.base import (
     CONSISTENT,
     PROVED,
@@ -48,12 +54,14 @@ from wxtrace.model.causes.base import (
 )
 from wxtrace.model.causes.catalogue import CAUSES
 from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.limit import fds, hugepages, map_count, memlock, overcommit, size
 from wxtrace.model.causes.order import EachModule, EachVma, evaluate
 from wxtrace.model.causes.seccomp.answered import filter_answers
 from wxtrace.model.causes.selinux import rules as selinux
 from wxtrace.model.enumerations import Confidence, Errno, Outcome
 from wxtrace.model.event import Diagnosis, Evidence, Partial
 from wxtrace.model.outcome import outcome_of_failure
+from wxtrace.model.syscalls.row import Other
 
 __all__ = ["Diagnosed", "diagnose", "diagnose_intercepted"]
 
@@ -67,15 +75,16 @@ _FROM_BEFORE = frozenset({"/proc/PID/maps", "/proc/cpuinfo", "/sys/fs/selinux/ac
 
 
 _FILE: Tuple[Any, ...] = (
-    descriptors.no_dax,
-    descriptors.swap_file,
-    descriptors.write_mode,
-    descriptors.append_only,
-    descriptors.read_mode,
-    descriptors.noexec_at_mmap,
-    descriptors.not_mappable,
+    fd.no_dax,
+    fd.write_mode,
+    fd.swap_file,
+    fd.append_only,
+    fd.read_mode,
+    mount.mount_noexec,
+    mount.superblock_noexec,
+    fd.not_mappable,
     mmap.file_grows_down,
-    descriptors.write_sealed_at_mmap,
+    memfd.write_seal,
 )
 # security_mmap_file, from mm/util.c:vm_mmap_pgoff, before all that mmap checks of its arguments.
 _MMAP_FILE = EachModule(
@@ -100,35 +109,40 @@ _FILE_MPROTECT = EachModule(
 
 _NEW_MEMORY: Tuple[Any, ...] = (
     mdwe.mdwe_at_mmap,
+    map_count.split_by_unmapping,
     mseal.sealed,
-    limits.no_hugepages,
-    limits.address_space,
-    limits.data,
-    limits.overcommit,
+    size.address_space,
+    size.data,
+    overcommit.overcommit,
 )
+_DESCRIPTOR: Tuple[Any, ...] = (fds.files_of_machine, fds.open_files)
 
 _RULES: Dict[str, Tuple[Any, ...]] = {
     "mmap": (
         mmap.offset,
-        descriptors.bad_descriptor,
-        features.huge_page_size,
+        fd.bad_descriptor,
+        hugetlb.size_or_file,
         _MMAP_FILE,
         mmap.length,
-        descriptors.offset_overflow,
-        limits.map_count,
+        map_count.map_count,
         room.beyond_the_end,
         room.no_gap,
         mmap.fixed_address,
+        hugetlb.alignment,
         below_minimum.below_minimum,
         _MMAP_ADDR,
         occupied.occupied,
-        limits.memlock,
+        memlock.may_lock,
+        memlock.memlock,
         mmap.mapping_type,
+        fd.offset_overflow,
         *_FILE,
         *_NEW_MEMORY,
-        descriptors.secret_memory,
-        pointer.pointer,
-        descriptors.driver_refused,
+        hugetlb.offset,
+        hugepages.hugepages,
+        secretmem.private_mapping,
+        memlock.secret_memory,
+        fd.driver,
     ),
     "shmat": (
         shm.address,
@@ -137,34 +151,38 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         selinux.selinux_at_segment,
         _MMAP_FILE,
         shm.removed,
+        shm.range_of_segment,
         occupied.occupied,
-        limits.map_count,
+        map_count.map_count,
+        room.beyond_the_end,
         room.no_gap,
         below_minimum.below_minimum,
         _MMAP_ADDR,
-        limits.memlock,
+        memlock.memlock,
         mdwe.mdwe_at_mmap,
         mseal.sealed,
-        limits.address_space,
+        size.address_space,
     ),
     "shmdt": (shm.detach_address, mseal.sealed, shm.attached),
-    "munmap": (ranges.munmap, limits.map_count, mseal.sealed, may_split.cut),
+    "munmap": (ranges.munmap, map_count.split_by_unmapping, mseal.sealed, may_split.cut),
     "mremap": (
         mremap.arguments,
         mremap.target,
-        limits.map_count,
+        map_count.map_count,
         special.vsyscall,
         unmapped.unmapped,
         mseal.sealed,
         may_split.huge_pages_at_mremap,
         may_split.left_behind,
+        map_count.split_by_unmapping,
         special.not_together,
         mremap.copy,
         mremap.one_mapping,
         special.cannot_grow,
-        limits.memlock,
-        limits.address_space,
-        limits.data,
+        mremap.given_up,
+        memlock.memlock,
+        size.address_space,
+        size.data,
         mseal.sealed_target,
         may_split.cut,
         below_minimum.below_minimum,
@@ -172,25 +190,26 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         room.beyond_the_end,
         room.cannot_stay,
         room.no_gap,
-        limits.overcommit,
+        map_count.move,
+        overcommit.overcommit,
     ),
     "brk": (
         brk.below_start,
-        limits.data,
+        size.break_data,
         mseal.sealed,
+        memlock.memlock,
         brk.collision,
-        limits.memlock,
-        limits.address_space,
-        limits.map_count,
-        limits.overcommit,
+        size.address_space,
+        size.data,
+        map_count.map_count,
+        overcommit.overcommit,
     ),
-    "mseal": (ranges.mseal, special.vsyscall, unmapped.unmapped, limits.map_count),
+    "mseal": (ranges.mseal, special.vsyscall, unmapped.unmapped, EachVma((map_count.split,))),
     "madvise": (
         madvise.arguments,
         madvise.privilege,
         mseal.sealed,
-        limits.map_count,
-        EachVma((madvise.memory,)),
+        EachVma((map_count.split, madvise.memory)),
         madvise.not_built_in,
         special.vsyscall,
         unmapped.unmapped,
@@ -212,32 +231,48 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         _MMAP_FILE,
         mdwe.mdwe_at_mmap,
         mseal.sealed,
-        limits.map_count,
+        map_count.map_count,
     ),
     "memfd_create": (
-        features.memfd_flags,
-        features.memfd_must_not_run,
-        features.huge_page_size,
+        memfd.flags,
+        memfd.noexec_sysctl,
+        memfd.name,
         pointer.pointer,
-        limits.open_files,
+        hugetlb.size_or_file,
+        *_DESCRIPTOR,
     ),
-    "memfd_secret": (features.secret_memory_off, limits.open_files),
-    "pkey_alloc": (features.protection_key,),
-    "pkey_free": (features.protection_key,),
-    "map_shadow_stack": (features.shadow_stack, occupied.occupied),
-    "arch_prctl": (control.arch_prctl, features.shadow_stack, control.base_address, pointer.pointer),
-    "prctl": (features.mdwe_arguments, interference.strict_mode, pointer.pointer),
+    "memfd_secret": (secretmem.switched_off, creation.secret_flags, *_DESCRIPTOR),
+    "pkey_alloc": (pkey.built_in, creation.key_rights, pkey.alloc),
+    "pkey_free": (pkey.built_in, pkey.allocated),
+    "map_shadow_stack": (
+        shadow_stack.support,
+        shadow_stack.unknown_flags,
+        shadow_stack.room_for_token,
+        shadow_stack.too_low,
+        creation.stack_size,
+        creation.stack_address,
+        occupied.occupied,
+    ),
+    "arch_prctl": (shadow_stack.control, pointer.pointer),
+    "prctl": (prctl.set_mdwe, interference.strict_mode, pointer.pointer),
     "seccomp": (
+        seccomp_arguments.operation,
         interference.strict_mode,
-        control.seccomp,
         pointer.pointer,
-        control.filter_program,
-        limits.open_files,
+        seccomp_arguments.filter_program,
+        *_DESCRIPTOR,
     ),
-    "fork": (limits.overcommit,),
-    "clone": (limits.overcommit,),
-    "clone3": (pointer.pointer, limits.overcommit),
-    "io_setup": (pointer.pointer, aio.events, aio.context, limits.address_space, limits.map_count),
+    "fork": (overcommit.copying,),
+    "clone": (overcommit.copying,),
+    "clone3": (pointer.pointer, overcommit.copying),
+    "io_setup": (
+        pointer.pointer,
+        aio.events,
+        aio.context,
+        map_count.map_count,
+        memlock.memlock,
+        size.address_space,
+    ),
     "io_destroy": (aio.ring,),
     "ptrace": (interference.already_traced, pointer.pointer),
 }
@@ -245,23 +280,24 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
 
 _MPROTECT: Tuple[Any, ...] = (
     mprotect.arguments,
-    features.protection_key,
-    mprotect.growth,
+    pkey.built_in,
+    pkey.allocated,
     mseal.sealed,
-    special.vsyscall,
+    mprotect.growth,
     EachVma(
         (
             vm_may.may_not_become,
             mdwe.mdwe_at_mprotect,
             _FILE_MPROTECT,
             mseal.sealed_part,
+            size.data_at_mprotect,
+            overcommit.overcommit_at_mprotect,
             may_split.cut_by_mprotect,
+            map_count.split,
         ),
         unmapped.unmapped,
     ),
-    limits.data,
-    limits.overcommit,
-    limits.map_count,
+    special.vsyscall,
 )
 
 
@@ -318,6 +354,7 @@ class _Reading:
         self._came = came
         self._doubts: List[Answer] = []
         self._contradicted = False
+        self._contradicted_at_first_doubt = False
 
     def take(self, answer: Answer) -> Optional[Finding]:
         """The cause, once an answer fits that no earlier one hides."""
@@ -330,6 +367,8 @@ class _Reading:
             sure = not self._doubts and not self._contradicted
             confidence = Confidence.PROVED if sure else Confidence.CONSISTENT
             return _told(self._ctx, self._came, answer, confidence, self._doubts)
+        if not self._doubts:
+            self._contradicted_at_first_doubt = self._contradicted
         self._doubts.append(answer)
         return None
 
@@ -353,7 +392,8 @@ class _Reading:
             return None
         best = max(named, key=_rank)
         others = [answer for answer in self._doubts if answer.cause is not best.cause]
-        if best.by_exclusion and not others and not self._contradicted:
+        # What comes behind it and refuses otherwise was never reached.
+        if best.by_exclusion and not others and not self._contradicted_at_first_doubt:
             return _told(self._ctx, self._came, best, Confidence.PROVED)
         confidence = best.at_most
         alike = [answer for answer in others if answer.among is not None and answer.among is best.among]
@@ -408,11 +448,17 @@ def _rank(answer: Answer) -> int:
     return answer.at_most.rank if answer.at_most is not None else 0
 
 
+def _order(ctx: CallContext) -> Tuple[Any, ...]:
+    if isinstance(ctx.request, Other):
+        # Its arguments could not be read.
+        return (pointer.pointer,)
+    name = ctx.request.name
+    return _MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())
+
+
 def _first(ctx: CallContext, came: Errno) -> Optional[Finding]:
     reading = _Reading(ctx, came)
-    name = ctx.request.name
-    order = _MPROTECT if name in ("mprotect", "pkey_mprotect") else _RULES.get(name, ())
-    for check in (*_BEFORE, *order, *_ANY_TIME):
+    for check in (*_BEFORE, *_order(ctx), *_ANY_TIME):
         if isinstance(check, (forwards.Rule, EachVma, EachModule)):
             for step in evaluate(ctx, (check,)):
                 finding = reading.take(step.answer)

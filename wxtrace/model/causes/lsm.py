@@ -263,7 +263,9 @@ def either(ctx: CallContext, answers: Sequence[Answer]) -> Answer:
     """What to say where several modules may have refused and nothing tells which."""
     names = dict.fromkeys(str(answer.words["modules"]) for answer in answers)
     signs = dict.fromkeys(sign for answer in answers for sign in answer.evidence)
-    return may_refuse(ctx, LSM_UNKNOWN, *signs, at_most=Confidence.POSSIBLE, modules=", ".join(names))
+    return may_refuse(
+        ctx, LSM_UNKNOWN, *signs, at_most=Confidence.POSSIBLE, among=LSM_UNKNOWN, modules=", ".join(names)
+    )
 
 
 def excluded(ctx: CallContext, errno: Errno) -> Tuple[Evidence, ...]:

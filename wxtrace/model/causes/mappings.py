@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from wxtrace.decoders.procmaps import MapLine, Vma
+from wxtrace.model import flags as f
 from wxtrace.model.causes.context import CallContext, Part
+from wxtrace.model.syscalls.mprotect import Mprotect
 
 __all__ = ["has_object", "is_plain", "is_special", "place", "place_in_call"]
 
@@ -31,5 +33,8 @@ def place(line: MapLine) -> str:
 
 def place_in_call(ctx: CallContext, part: Part) -> str:
     """Addresses and name of what a call concerns of a mapping."""
-    line = part.vma.line
-    return place(line._replace(start=max(line.start, ctx.start), end=min(line.end, ctx.end)))
+    line, request = part.vma.line, ctx.request
+    # PROT_GROWSDOWN means all of the mapping that lies below (mm/mprotect.c:do_mprotect_pkey).
+    grows = isinstance(request, Mprotect) and request.prot & f.GROWSDOWN
+    start = line.start if grows else max(line.start, ctx.start)
+    return place(line._replace(start=start, end=min(line.end, ctx.end)))

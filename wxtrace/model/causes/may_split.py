@@ -6,10 +6,11 @@ from typing import List, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
+from wxtrace.model.causes.address.special import SPECIAL_MAPPING
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, first_of, may_refuse, refuses, rule, vma_rule
 from wxtrace.model.causes.base import seen
-from wxtrace.model.causes.catalogue import CAUSES
 from wxtrace.model.causes.context import CallContext, Part
+from wxtrace.model.causes.hugetlb import HUGETLB
 from wxtrace.model.causes.mappings import is_special, place
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.mprotect import Mprotect
@@ -17,13 +18,12 @@ from wxtrace.model.syscalls.mremap import Mremap
 
 __all__ = ["cut", "cut_by_mprotect", "huge_pages_at_mremap", "left_behind"]
 
-_HUGETLB, _SPECIAL_MAPPING = CAUSES["hugetlb"], CAUSES["address.special-mapping"]
 _SMALLEST, _LARGEST = 2 << 20, 1 << 30
 """Sizes of huge pages on x86-64."""
 _SMAPS = "VmFlags in /proc/PID/smaps"
 
 
-@rule(_HUGETLB)
+@rule(HUGETLB)
 def huge_pages_at_mremap(ctx: CallContext) -> Answer:
     """Lengths count in whole huge pages; growing is not possible (mm/mremap.c:check_prep_vma, align_hugetlb)."""
     request, part = ctx.request, next(iter(ctx.reached()), None)
@@ -31,17 +31,17 @@ def huge_pages_at_mremap(ctx: CallContext) -> Answer:
         return LETS_THROUGH
     fact = seen("%s consists of huge pages (`ht`)" % place(part.vma.line), _SMAPS)
     if _misaligned(part.vma.line, request.old_address):
-        return refuses(ctx, _HUGETLB, fact, errno=Errno.EINVAL)
+        return refuses(ctx, HUGETLB, fact, errno=Errno.EINVAL)
     size = _page_size(part.vma.line)
     old, new = (-(-length // (size or _SMALLEST)) for length in (request.old_size, request.new_size))
     if new > old:
         # By less than the largest page there is it may not have grown at all.
         surely = size is not None or request.new_size - request.old_size >= _LARGEST
-        return refuses(ctx, _HUGETLB, fact, errno=Errno.EINVAL, case="grow", certain=surely)
+        return refuses(ctx, HUGETLB, fact, errno=Errno.EINVAL, case="grow", certain=surely)
     return LETS_THROUGH
 
 
-@rule(_SPECIAL_MAPPING)
+@rule(SPECIAL_MAPPING)
 def left_behind(ctx: CallContext) -> Answer:
     """MREMAP_DONTUNMAP of what may not be there twice (mm/mremap.c:check_prep_vma)."""
     request, part = ctx.request, next(iter(ctx.reached()), None)
@@ -51,17 +51,17 @@ def left_behind(ctx: CallContext) -> Answer:
         return LETS_THROUGH
     fact = seen("VM_DONTEXPAND or VM_PFNMAP is set (`de`, `pf`)", _SMAPS)
     path = part.vma.line.path or "this mapping"
-    return refuses(ctx, _SPECIAL_MAPPING, fact, errno=Errno.EINVAL, case="leave", path=path)
+    return refuses(ctx, SPECIAL_MAPPING, fact, errno=Errno.EINVAL, case="leave", path=path)
 
 
-@rule(_HUGETLB, _SPECIAL_MAPPING)
+@rule(HUGETLB, SPECIAL_MAPPING)
 def cut(ctx: CallContext) -> Answer:
     """munmap of a part, and mremap that shrinks or moves one."""
     parts = ctx.reached() if ctx.request.name in ("munmap", "mremap") else []
     return first_of(_answer(ctx, part, _cuts(ctx)) for part in parts)
 
 
-@vma_rule(_HUGETLB, _SPECIAL_MAPPING)
+@vma_rule(HUGETLB, SPECIAL_MAPPING)
 def cut_by_mprotect(ctx: CallContext, part: Part) -> Answer:
     """Another protection, or key, for a part."""
     request = ctx.request
@@ -92,14 +92,14 @@ def _answer(ctx: CallContext, part: Part, cuts: Tuple[int, ...]) -> Answer:
         return LETS_THROUGH
     if is_special(line.path):
         fact = seen("the range has only a part of %s" % place(line), "/proc/PID/smaps")
-        return refuses(ctx, _SPECIAL_MAPPING, fact, errno=Errno.EINVAL, case="cut", path=line.path)
+        return refuses(ctx, SPECIAL_MAPPING, fact, errno=Errno.EINVAL, case="cut", path=line.path)
     if not part.vma.has("ht"):
         return LETS_THROUGH
     fact = seen("%s consists of huge pages (`ht`)" % place(line), _SMAPS)
     misaligned = [_misaligned(line, address) for address in inside]
     if True in misaligned:
-        return refuses(ctx, _HUGETLB, fact, errno=Errno.EINVAL)
-    return may_refuse(ctx, _HUGETLB, fact, errno=Errno.EINVAL) if None in misaligned else LETS_THROUGH
+        return refuses(ctx, HUGETLB, fact, errno=Errno.EINVAL)
+    return may_refuse(ctx, HUGETLB, fact, errno=Errno.EINVAL) if None in misaligned else LETS_THROUGH
 
 
 def _page_size(line: MapLine) -> Optional[int]:

@@ -20,7 +20,11 @@ __all__ = ["MDWE", "map_deny_write_exec", "mdwe_at_mmap", "mdwe_at_mprotect"]
 
 _SINCE = (6, 3)
 _LIFT = admin(
-    "Run it without the restriction (for a systemd unit: MemoryDenyWriteExecute=no).", "{systemctl} edit {unit}"
+    "Run it without the restriction{setter} (for a systemd unit: MemoryDenyWriteExecute=no).",
+    "{systemctl} edit {unit}",
+)
+_LATER = developer(
+    "Make all code executable before {program} calls PR_SET_MDWE, or do without that call where code is made later."
 )
 
 MDWE = Cause(
@@ -40,6 +44,7 @@ MDWE = Cause(
             "Keep writing and executing apart: map the code twice from one memfd (a writable and an executable "
             "view), or map it executable from a finished file."
         ),
+        _LATER,
         _LIFT,
     ),
     "include/linux/mman.h:map_deny_write_exec, mm/mprotect.c, mm/vma.c:mmap_region",
@@ -51,6 +56,7 @@ MDWE = Cause(
                     "Keep code off the stack. A library that asks for it is to be linked with -z noexecstack "
                     "(its assembler files need .note.GNU-stack), or patchelf --clear-execstack clears the mark."
                 ),
+                _LATER,
                 _LIFT,
             ),
         ),
@@ -58,6 +64,18 @@ MDWE = Cause(
             "",
             (
                 developer("Rebuild the library with -fPIC: its text relocations make the loader write to its code."),
+                _LATER,
+                _LIFT,
+            ),
+        ),
+        "patch": Case(
+            "",
+            (
+                developer(
+                    "Do not patch code where it runs: change the file before it is mapped, or put the code into a "
+                    "memfd that is mapped twice, writable in one place and executable in the other."
+                ),
+                _LATER,
                 _LIFT,
             ),
         ),
@@ -104,6 +122,8 @@ def _refused_if_set(ctx: CallContext, what: str, case: str, *more: Evidence) -> 
         return LETS_THROUGH
     place = placement(ctx) if ctx.mdwe_by is None else None
     words: Dict[str, Any] = dict(service_words(place))
+    # What a program has set itself, its author can mend, and no administrator take away.
+    words["setter"], words["program"] = (None, "the program") if ctx.mdwe_own else ("", None)
     related = (ctx.mdwe_by,) if ctx.mdwe_by is not None else ()
     return refuses(ctx, MDWE, *_who_set_it(ctx), *more, case=case, related=related, what=what, **words)
 
@@ -136,6 +156,8 @@ def _memory_case(ctx: CallContext, part: Part) -> str:
     provenance = next((touched.provenance for touched in own), None)
     if provenance == "stack":
         return "stack"
-    if provenance in ("file", "file-cow") and ctx.wants & f.PROT_WRITE:
-        return "textrel"
-    return ""
+    library = ctx.probe.library
+    if library is None or provenance not in ("file", "file-cow") or not ctx.wants & f.PROT_WRITE:
+        return ""
+    # Without DT_TEXTREL it is not the loader that wants to write there.
+    return "textrel" if library.text_relocations else "patch"

@@ -76,16 +76,17 @@ def refused_by(ctx: CallContext, order: Order) -> Tuple[Optional[Step], List[Ste
 
 def _each_vma(ctx: CallContext, check: EachVma) -> Iterator[Step]:
     parts = ctx.reached()
-    covered, end = ctx.passed, max(ctx.end, ctx.start + 1)
+    covered, last, end = ctx.passed, ctx.stopped_at, max(ctx.end, ctx.start + 1)
     for part in parts:
         line = part.vma.line
-        if check.hole is not None and line.start > covered:
+        if check.hole is not None and covered < line.start and covered <= last:
             yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
-        for each in check.rules:
+        # [vsyscall] has a line in maps, and is no VMA.
+        for each in check.rules if line.path != "[vsyscall]" else ():
             for rule in each.in_order(ctx.host.lsm) if isinstance(each, EachModule) else (each,):
                 yield Step(rule, part, _kept(rule, rule(ctx, part), ctx))
         covered = line.end
-    if check.hole is not None and covered < end and (not parts or parts[-1] == ctx.parts()[-1]):
+    if check.hole is not None and covered < end and covered <= last:
         yield Step(check.hole, None, _kept(check.hole, check.hole(ctx), ctx))
 
 

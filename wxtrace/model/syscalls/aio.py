@@ -82,7 +82,7 @@ ROWS = (
     Syscall(
         "io_setup",
         {Abi.X86_64: 206, Abi.I386: 245},
-        (("nr_events", s.number), ("ctx_idp", s.address)),
+        (("nr_events", s.unsigned), ("ctx_idp", s.address)),
         lambda a: IoSetup(unsigned32(a[0]), a[1]),
         feature_test=True,
         affects=_affects,

@@ -120,7 +120,7 @@ ROWS = (
             ("iovec", s.address),
             ("vlen", s.length),
             ("advice", s.value32(f.ADVICE)),
-            ("flags", s.hexadecimal),
+            ("flags", s.hexadecimal32),
         ),
         lambda a: ProcessMadvise(signed32(a[0]), a[1], a[2], unsigned32(a[3]), unsigned32(a[4])),
         feature_test=True,

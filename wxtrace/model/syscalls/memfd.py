@@ -63,7 +63,7 @@ ROWS = (
     Syscall(
         "memfd_secret",
         {Abi.X86_64: 447, Abi.I386: 447},
-        (("flags", s.hexadecimal),),
+        (("flags", s.hexadecimal32),),
         lambda a: MemfdSecret(unsigned32(a[0])),
         returns=Returns.DESCRIPTOR,
         feature_test=True,

@@ -7,7 +7,7 @@ from typing import List, NamedTuple, Optional
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
-from wxtrace.model.enumerations import Abi, Provenance
+from wxtrace.model.enumerations import Abi, Decided, Errno, Provenance
 from wxtrace.model.event import Touched
 from wxtrace.model.region import provenance_of_line
 from wxtrace.model.space import AddressSpace
@@ -26,7 +26,7 @@ from wxtrace.model.syscalls.row import (
     unsigned32,
 )
 
-__all__ = ["ROWS", "Mmap", "provenance_of_mmap"]
+__all__ = ["ROWS", "Mmap", "has_unreadable_block", "provenance_of_mmap"]
 
 _FIXED = f.MAP_FIXED | f.MAP_FIXED_NOREPLACE
 _KIND = 3 | f.MAP_ANONYMOUS
@@ -175,3 +175,13 @@ ROWS = (
         request=_request_in_pages,
     ),
 )
+
+
+def has_unreadable_block(abi: int, number: int, result: Optional[int], decided: int) -> bool:
+    """Whether the old mmap of i386 found no arguments where its only register points.
+
+    Nothing else of it gives EFAULT (arch/x86/kernel/sys_ia32.c:ia32_mmap); only its first word means anything then.
+    """
+    if abi != Abi.I386 or number != _MMAP.numbers[Abi.I386]:
+        return False
+    return result == -Errno.EFAULT and decided != Decided.BY_FILTER

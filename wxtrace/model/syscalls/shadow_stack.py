@@ -61,7 +61,7 @@ ROWS = (
     Syscall(
         "map_shadow_stack",
         {Abi.X86_64: 453},
-        (("addr", s.address), ("size", s.length), ("flags", s.hexadecimal)),
+        (("addr", s.address), ("size", s.length), ("flags", s.hexadecimal32)),
         lambda a: MapShadowStack(a[0], a[1], unsigned32(a[2])),
         returns=Returns.ADDRESS,
         feature_test=True,

@@ -7,7 +7,19 @@ from typing import Mapping
 from wxtrace.model import flags as f
 from wxtrace.model.syscalls.row import Spelling, signed32, unsigned32
 
-__all__ = ["address", "bits", "bits32", "hexadecimal", "length", "map_flags", "number", "prot", "value32"]
+__all__ = [
+    "address",
+    "bits",
+    "bits32",
+    "hexadecimal",
+    "hexadecimal32",
+    "length",
+    "map_flags",
+    "number",
+    "prot",
+    "unsigned",
+    "value32",
+]
 
 
 def address(value: int) -> str:
@@ -28,6 +40,16 @@ def number(value: int) -> int:
 def hexadecimal(value: int) -> str:
     """0, or in hex."""
     return hex(value) if value else "0"
+
+
+def unsigned(value: int) -> int:
+    """An unsigned int."""
+    return unsigned32(value)
+
+
+def hexadecimal32(value: int) -> str:
+    """An unsigned int: 0, or in hex."""
+    return hexadecimal(unsigned32(value))
 
 
 def prot(value: int) -> str:

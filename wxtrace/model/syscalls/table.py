@@ -27,8 +27,9 @@ from wxtrace.model.syscalls import (
     shm,
 )
 from wxtrace.model.syscalls.row import CallRequest, Other, Syscall, Words
+from wxtrace.model.syscalls.spelling import address
 
-__all__ = ["BY_NAME", "BY_NUMBER", "SYSCALLS", "call_name", "request_of", "row_of", "symbolic_args"]
+__all__ = ["BY_NAME", "BY_NUMBER", "NUMBERS", "SYSCALLS", "call_name", "request_of", "row_of", "symbolic_args"]
 
 SYSCALLS: Tuple[Syscall, ...] = tuple(
     row
@@ -56,6 +57,10 @@ SYSCALLS: Tuple[Syscall, ...] = tuple(
     for row in module.ROWS
 )
 BY_NAME: Dict[str, Syscall] = {row.name: row for row in SYSCALLS}
+NUMBERS: Tuple[Dict[str, int], ...] = tuple(
+    {row.name: row.numbers[abi] for row in SYSCALLS if abi in row.numbers} for abi in Abi
+)
+"""By ABI."""
 BY_NUMBER: Tuple[Dict[int, Syscall], ...] = tuple(
     {row.numbers[abi]: row for row in SYSCALLS if abi in row.numbers} for abi in Abi
 )
@@ -79,8 +84,13 @@ def request_of(abi: int, number: int, args: Words) -> CallRequest:
     return row.request(args) if row is not None else Other(call_name(abi, number))
 
 
-def symbolic_args(abi: int, number: int, args: Words) -> Dict[str, Any]:
-    """`{"addr": "0x7f…", "len": 4096, "prot": "PROT_READ|PROT_EXEC"}` in the order of the call."""
+def symbolic_args(abi: int, number: int, args: Words, unreadable: bool = False) -> Dict[str, Any]:
+    """`{"addr": "0x7f…", "len": 4096, "prot": "PROT_READ|PROT_EXEC"}` in the order of the call.
+
+    `unreadable`: they were to be in memory that is not there, and only its address is known.
+    """
+    if unreadable:
+        return {"arg": address(args[0])}
     row = BY_NUMBER[abi].get(number)
     if row is None:
         return {"arg%d" % i: hex(value) for i, value in enumerate(args)}

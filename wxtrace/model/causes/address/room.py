@@ -34,6 +34,11 @@ NO_ROOM = Cause(
     "mm/mmap.c:__get_unmapped_area",
     {
         "full": Case("no gap between the mappings of the process is large enough: the largest has {gap}"),
+        "window": Case(
+            "no gap below {window} is large enough, the largest has {gap}, and the kernel looks above it only where a "
+            "hint leads there",
+            (developer("Pass an address above {window} as a hint, where the code can do with such addresses."),),
+        ),
         "low": Case(
             "MAP_32BIT takes memory between 1 and 2 GiB only, and the largest gap there has {gap}",
             (developer("Drop MAP_32BIT where the code can do without it."),),
@@ -52,8 +57,9 @@ def _rounded(ctx: CallContext, length: int) -> int:
     return (length + page - 1) // page * page
 
 
-def _grows(request: Mremap) -> bool:
-    return request.new_size > request.old_size and not request.flags & _TO_ADDRESS
+def _grows(ctx: CallContext, request: Mremap) -> bool:
+    grown = _rounded(ctx, request.new_size) > _rounded(ctx, request.old_size)
+    return grown and not request.flags & _TO_ADDRESS
 
 
 @rule(NO_ROOM)
@@ -65,8 +71,13 @@ def beyond_the_end(ctx: CallContext) -> Answer:
     request, start = ctx.request, 0
     if isinstance(request, Mremap):
         length = request.new_size
-        if not _grows(request) or ctx.kernel >= (6, 17):
+        if not _grows(ctx, request) or ctx.kernel >= (6, 17):
             return LETS_THROUGH
+    elif isinstance(request, Shmat):
+        segment = ctx.probe.segment
+        if not request.shmaddr or segment is None or segment.size is None:
+            return LETS_THROUGH
+        length, start = segment.size, request.shmaddr
     else:
         assert isinstance(request, Mmap)
         length, start = request.length, request.addr if request.flags & _FIXED else 0
@@ -86,13 +97,15 @@ def no_gap(ctx: CallContext) -> Answer:
     low = isinstance(ctx.request, Mmap) and bool(ctx.request.flags & f.MAP_32BIT)
     gap = ctx.probe.largest_low_gap if low else ctx.probe.largest_gap
     if gap is None:
-        return cannot_tell(ctx, NO_ROOM, Need.GAPS)
+        # What fails in a loop is not measured at each failure, and nothing is proved.
+        return LETS_THROUGH if ctx.probe.short else cannot_tell(ctx, NO_ROOM, Need.GAPS)
     fact = seen("the largest gap has %d bytes" % gap, "/proc/PID/maps")
-    case, words = "low" if low else "full", size_text(gap)
+    end = ctx.searched_below
+    case = "low" if low else "window" if end < ctx.task_size else "full"
     if gap < length:
-        return refuses(ctx, NO_ROOM, fact, case=case, gap=words)
+        return refuses(ctx, NO_ROOM, fact, case=case, gap=size_text(gap), window=hex(end))
     if gap < length + _GUARD_PAGES * ctx.host.page_size:
-        return may_refuse(ctx, NO_ROOM, fact, case=case, gap=words)
+        return may_refuse(ctx, NO_ROOM, fact, case=case, gap=size_text(gap), window=hex(end))
     return LETS_THROUGH
 
 
@@ -106,7 +119,7 @@ def _to_be_placed(ctx: CallContext) -> Optional[int]:
         return None if request.shmaddr or segment is None or segment.size is None else _rounded(ctx, segment.size)
     assert isinstance(request, Mremap)
     moves = request.flags & _TO_ADDRESS == f.MREMAP_DONTUNMAP
-    if _grows(request) and request.flags & f.MREMAP_MAYMOVE:
+    if _grows(ctx, request) and request.flags & f.MREMAP_MAYMOVE:
         moves = _in_the_way(ctx, request) is not None
     return _rounded(ctx, request.new_size) if moves else None
 
@@ -116,7 +129,7 @@ def cannot_stay(ctx: CallContext) -> Answer:
     """mremap that may not move and has no room behind it (mm/mremap.c:vrm_can_expand_in_place)."""
     request = ctx.request
     assert isinstance(request, Mremap)
-    if not _grows(request) or request.flags & f.MREMAP_MAYMOVE:
+    if not _grows(ctx, request) or request.flags & f.MREMAP_MAYMOVE:
         return LETS_THROUGH
     other = _in_the_way(ctx, request)
     if other is not None:

@@ -24,7 +24,7 @@ SPECIAL_MAPPING = Cause(
         "pkey_mprotect": (Errno.EACCES, Errno.EINVAL, Errno.ENOMEM),
         "munmap": (Errno.EINVAL,),
         "mremap": (Errno.EFAULT, Errno.EINVAL),
-        "madvise": (Errno.EINVAL, Errno.ENOMEM),
+        "madvise": (Errno.ENOMEM,),
         "mseal": (Errno.ENOMEM,),
     },
     (Need.ANSWERED, Need.VM_FLAGS),
@@ -55,7 +55,8 @@ SPECIAL_MAPPING = Cause(
 @rule(SPECIAL_MAPPING)
 def vsyscall(ctx: CallContext) -> Answer:
     """[vsyscall] has a line in maps, but is no mapping (arch/x86/entry/vsyscall/vsyscall_64.c:gate_vma)."""
-    part = next((part for part in ctx.parts() if part.vma.line.path == "[vsyscall]"), None)
+    parts = ctx.standing_at(ctx.start) if isinstance(ctx.request, Mremap) else ctx.parts()
+    part = next((part for part in parts if part.vma.line.path == "[vsyscall]"), None)
     if part is None:
         return LETS_THROUGH
     fact = seen("the range has a part of %s" % place(part.vma.line), "/proc/PID/smaps")
@@ -68,7 +69,9 @@ def cannot_grow(ctx: CallContext) -> Answer:
     """mremap of a mapping that has VM_DONTEXPAND or VM_PFNMAP, which is looked at when the range is known to fit."""
     assert isinstance(ctx.request, Mremap)
     first = next(iter(ctx.standing_at(ctx.request.old_address)), None)
-    if ctx.request.new_size <= ctx.request.old_size or first is None:
+    page = ctx.host.page_size
+    old, new = (-(-size // page) for size in (ctx.request.old_size, ctx.request.new_size))
+    if new <= old or first is None:
         return LETS_THROUGH
     if not first.vma.flags:
         return cannot_tell(ctx, SPECIAL_MAPPING, Need.VM_FLAGS, errno=Errno.EFAULT)

@@ -41,23 +41,42 @@ UNMAPPED = Cause(
 @rule(UNMAPPED)
 def unmapped(ctx: CallContext) -> Answer:
     """The first hole of the range. mremap looks at its old address only: what follows it has a check of its own."""
-    if not ctx.probe.vmas_complete:
-        return cannot_tell(ctx, UNMAPPED, Need.MAPPINGS)
     if ctx.moved:
         # It went on from the first mapping to the next, and holes between them move with the rest.
         return LETS_THROUGH
     start, end = _range(ctx)
-    hole = start
-    for part in ctx.standing_at(start) if isinstance(ctx.request, Mremap) else ctx.parts():
+    at_start = isinstance(ctx.request, Mremap)
+    hole, last = start, start + 1 if at_start else end
+    for part in ctx.standing_at(start) if at_start else ctx.parts():
         if part.vma.line.start > hole:
             break
         hole = max(hole, part.vma.line.end)
-    if hole >= end or (hole > start and isinstance(ctx.request, Mremap)):
+    source = "/proc/PID/smaps after the call"
+    if hole < last and not _was_read(ctx, hole):
+        if not ctx.touched:
+            return cannot_tell(ctx, UNMAPPED, Need.MAPPINGS)
+        hole, source = _unknown_to_the_map(ctx, hole), "wxtrace's own map"
+    if hole >= last:
         return LETS_THROUGH
-    following = min((vma.line.start for vma in ctx.probe.vmas if vma.line.start >= hole), default=end)
+    behind = [vma.line.start for vma in ctx.probe.vmas] + [part.start for part in ctx.touched]
+    following = min((address for address in behind if address > hole), default=end)
     place = "%#x-%#x" % (hole, min(following, end))
-    fact = seen("no mapping at %s" % place, "/proc/PID/smaps after the call")
-    return refuses(ctx, UNMAPPED, fact, case="advice" if ctx.request.name == "madvise" else "", hole=place)
+    case = "advice" if ctx.request.name == "madvise" else ""
+    return refuses(ctx, UNMAPPED, seen("no mapping at %s" % place, source), case=case, hole=place)
+
+
+def _was_read(ctx: CallContext, address: int) -> bool:
+    return ctx.probe.vmas_complete or any(vma.line.end > address for vma in ctx.probe.vmas)
+
+
+def _unknown_to_the_map(ctx: CallContext, hole: int) -> int:
+    """Where the first hole is in the map that was kept: a range may have more mappings than were read again."""
+    for part in ctx.touched:
+        if part.start > hole:
+            break
+        if part.before is not None:
+            hole = max(hole, part.end)
+    return hole
 
 
 def _range(ctx: CallContext) -> Tuple[int, int]:

@@ -156,7 +156,6 @@ FLAGS = _argument(
         "process_madvise": (Errno.EINVAL,),
         "prctl": (Errno.EINVAL, Errno.EPERM),
         "seccomp": (Errno.EINVAL,),
-        "arch_prctl": (Errno.EINVAL,),
         "remap_file_pages": (Errno.EINVAL,),
     },
     "{call} does not know these flags",
@@ -272,6 +271,10 @@ ADVICE = _argument(
             "this advice cannot be taken for this kind of memory, or by this kernel",
             "Treat EINVAL as “not supported here”.",
         ),
+        "part": (
+            "{advice} would split a mapping that can only be changed as a whole",
+            "Give it for the whole mapping; huge pages are split between two of them only.",
+        ),
         "file": ("{advice} is for private anonymous memory, and this is not", "Give it for anonymous memory only."),
         "locked": (
             "{advice} cannot be taken for memory that is locked in RAM",
@@ -311,7 +314,7 @@ POINTER = _argument(
     {
         "memfd_create": (Errno.EFAULT,),
         "prctl": (Errno.EFAULT,),
-        "arch_prctl": (Errno.EFAULT, Errno.EPERM),
+        "arch_prctl": (Errno.EFAULT,),
         "seccomp": (Errno.EFAULT,),
         "io_setup": (Errno.EFAULT, Errno.EINVAL),
         "process_madvise": (Errno.EFAULT,),
@@ -328,10 +331,6 @@ POINTER = _argument(
         "brk": (
             "the heap starts at {start}, and a break below it is never taken",
             "Pass sbrk(0) plus what you need.",
-        ),
-        "base": (
-            "the address lies beyond the address space of a program",
-            "Pass the address of thread-local memory.",
         ),
         "context": (
             "no asynchronous I/O context lives at this address",

@@ -48,6 +48,18 @@ _SINCE = {
     _GUARD_REMOVE: (6, 13),
 }
 """The Linux version that brought an advice."""
+_KEPT_IN_FLAGS = {
+    0: ((), ("rr", "sr")),
+    1: (("rr",), ("sr",)),
+    2: (("sr",), ("rr",)),
+    10: (("dc",), ()),
+    _DOFORK: ((), ("dc",)),
+    16: (("dd",), ()),
+    _DODUMP: ((), ("dd",)),
+    _WIPEONFORK: (("wf",), ()),
+    _KEEPONFORK: ((), ("wf",)),
+}
+"""The flags that an advice sets, and those that it clears."""
 _CAP_SYS_ADMIN = 21
 _HUGE = 2 << 20
 """The smallest huge page of x86-64: what is not aligned to it is aligned to none."""
@@ -96,7 +108,7 @@ def memory(ctx: CallContext, part: Part) -> Answer:
     """A mapping that cannot take the advice; those before it have taken it."""
     if not part.vma.flags:
         return cannot_tell(ctx, ADVICE, Need.VM_FLAGS, errno=(Errno.EINVAL, Errno.EACCES))
-    obstacle = _obstacle(ctx, part)
+    obstacle = _obstacle(ctx, part) or _not_split(ctx, part)
     if obstacle is None:
         return LETS_THROUGH
     errno, case, shown = obstacle
@@ -184,6 +196,19 @@ def _no_guard(ctx: CallContext, part: Part, special: bool) -> Obstacle:
     return _NO_PRIVATE if early and not (_is_anonymous(part) and vma.has("mw")) else None
 
 
+def _not_split(ctx: CallContext, part: Part) -> Obstacle:
+    """Advice that is kept in the flags of the mapping needs one of its own (mm/madvise.c:madvise_update_vma)."""
+    assert isinstance(ctx.request, Madvise)
+    vma, (sets, clears) = part.vma, _KEPT_IN_FLAGS.get(ctx.request.advice, ((), ()))
+    if all(vma.has(flag) for flag in sets) and not any(vma.has(flag) for flag in clears):
+        return None
+    cuts = [address for address in (ctx.start, ctx.end) if vma.line.start < address < vma.line.end]
+    if is_special(vma.line.path) and cuts:
+        return Errno.EINVAL, "part", "would have to be split"
+    inside = vma.has("ht") and any(address % _HUGE for address in cuts)
+    return (Errno.EINVAL, "part", "consists of huge pages (`ht`)") if inside else None
+
+
 def _is_anonymous(part: Part) -> bool:
     """mm.h:vma_is_anonymous: no operations. A private mapping of /dev/zero has none; [vdso] and its like have."""
     line = part.vma.line
@@ -194,12 +219,16 @@ def _is_anonymous(part: Part) -> bool:
 
 @rule(ADVICE)
 def not_built_in(ctx: CallContext) -> Answer:
-    """EINVAL where the kernel was built without what the advice is about, or has no use for it here."""
+    """EINVAL where the kernel was built without what the advice is about, or for a mapping that was not looked at."""
     assert isinstance(ctx.request, Madvise)
-    if ctx.request.advice not in _OPTIONAL:
+    without = () if ctx.probe.vmas_complete else (Need.MAPPINGS,)
+    if ctx.request.advice not in _OPTIONAL and not without:
         return LETS_THROUGH
-    fact = argument("advice is %s" % _name(ctx))
-    return may_refuse(ctx, ADVICE, fact, errno=Errno.EINVAL, case="memory", by_exclusion=True, advice=_name(ctx))
+    fact, name = argument("advice is %s" % _name(ctx)), _name(ctx)
+    sure = not without
+    return may_refuse(
+        ctx, ADVICE, fact, errno=Errno.EINVAL, without=without, case="memory", by_exclusion=sure, advice=name
+    )
 
 
 @rule(ADVICE)

@@ -13,7 +13,7 @@ from wxtrace.model.causes.mappings import place
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.mremap import Mremap
 
-__all__ = ["arguments", "copy", "one_mapping", "target"]
+__all__ = ["arguments", "copy", "given_up", "one_mapping", "target"]
 
 _KNOWN = f.MREMAP_FIXED | f.MREMAP_MAYMOVE | f.MREMAP_DONTUNMAP
 _TO_ADDRESS = f.MREMAP_FIXED | f.MREMAP_DONTUNMAP
@@ -70,7 +70,7 @@ def target(ctx: CallContext) -> Answer:
 def copy(ctx: CallContext) -> Answer:
     """An old length of 0 makes a second view, which only shared memory has."""
     assert isinstance(ctx.request, Mremap)
-    if ctx.request.old_size:
+    if rounded(ctx, ctx.request.old_size) % HIGHEST:
         return LETS_THROUGH
     first = next(iter(ctx.standing_at(ctx.request.old_address)), None)
     if first is None or not first.vma.flags:
@@ -79,6 +79,18 @@ def copy(ctx: CallContext) -> Answer:
         return LETS_THROUGH
     private = seen("the mapping at %#x is private" % ctx.request.old_address, "VmFlags in /proc/PID/smaps")
     return refuses(ctx, LENGTH, private, errno=Errno.EINVAL, case="copy")
+
+
+@rule(LENGTH)
+def given_up(ctx: CallContext) -> Answer:
+    """EINVAL where what a shrinking gives up lies beyond the address space: it is unmapped like any other range."""
+    assert isinstance(ctx.request, Mremap)
+    request = ctx.request
+    old, new = rounded(ctx, request.old_size) % HIGHEST, rounded(ctx, request.new_size)
+    if new >= old or request.old_address + old <= ctx.task_size:
+        return LETS_THROUGH
+    fact = argument("the old length is %#x" % request.old_size)
+    return refuses(ctx, LENGTH, fact, errno=Errno.EINVAL, case="beyond", limit=hex(ctx.task_size))
 
 
 @rule(LENGTH)
@@ -91,16 +103,14 @@ def one_mapping(ctx: CallContext) -> Answer:
     # Where nothing is mapped at the start, that is told before.
     if first is None or request.old_address + min(old, new) <= first.vma.line.end:
         return LETS_THROUGH
-    moves, same = bool(request.flags & _TO_ADDRESS), old == new
-    if ctx.kernel < (6, 17):
-        # In place, nothing but growth is looked at.
-        if not moves and new <= old:
-            return LETS_THROUGH
-    elif same and request.flags & f.MREMAP_FIXED:
+    # In place, nothing but growth is looked at.
+    if new <= old and not request.flags & _TO_ADDRESS:
+        return LETS_THROUGH
+    moved_as_it_is = old == new and bool(request.flags & f.MREMAP_FIXED)
+    if moved_as_it_is and ctx.kernel >= (6, 17):
         return _watched(ctx)
     fact = seen("the first mapping of the range ends at %#x" % first.vma.line.end, "/proc/PID/smaps")
-    several = same and ctx.kernel < (6, 17)
-    return refuses(ctx, LENGTH, fact, errno=Errno.EFAULT, case="several" if several else "across")
+    return refuses(ctx, LENGTH, fact, errno=Errno.EFAULT, case="several" if moved_as_it_is else "across")
 
 
 def _watched(ctx: CallContext) -> Answer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from wxtrace.model.abi import CALL_NUMBERS, I386
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, rule
 from wxtrace.model.causes.argument.entries import POINTER
 from wxtrace.model.causes.argument.evidence import argument
@@ -14,10 +13,10 @@ from wxtrace.model.syscalls.aio import IoSetup
 from wxtrace.model.syscalls.arch_prctl import ArchPrctl
 from wxtrace.model.syscalls.madvise import ProcessMadvise
 from wxtrace.model.syscalls.memfd import MemfdCreate
-from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.prctl import Prctl
 from wxtrace.model.syscalls.process import Clone3
 from wxtrace.model.syscalls.ptrace import Ptrace
+from wxtrace.model.syscalls.row import Other
 from wxtrace.model.syscalls.seccomp import Seccomp
 
 __all__ = ["pointer"]
@@ -51,7 +50,5 @@ def _pointers(ctx: CallContext) -> Tuple[int, ...]:
         return (request.addr, request.data)
     if isinstance(request, Prctl):
         return (request.arg2, request.arg3, request.arg4, request.arg5)
-    if isinstance(request, Mmap) and ctx.call is not None and ctx.call.abi == I386:
-        # The old mmap of i386 takes its arguments in a block of memory.
-        return ctx.call.args[:1] if ctx.call.number == CALL_NUMBERS[I386]["mmap"] else ()
-    return ()
+    # The old mmap of i386 takes its arguments in a block of memory, and this one could not be read.
+    return ctx.args[:1] if isinstance(request, Other) else ()

@@ -37,7 +37,8 @@ def shared(ctx: CallContext) -> Answer:
     """The mapping at the start has to be shared and writable (VM_SHARED); where there is none, that is told first."""
     part = next(iter(ctx.standing_at(ctx.start)), None)
     if part is None:
-        return LETS_THROUGH if ctx.probe.vmas_complete else cannot_tell(ctx, FLAGS, Need.MAPPINGS)
+        read = ctx.probe.vmas_complete or any(vma.line.start > ctx.start for vma in ctx.probe.vmas)
+        return LETS_THROUGH if read else cannot_tell(ctx, FLAGS, Need.MAPPINGS)
     if not part.vma.flags:
         return cannot_tell(ctx, FLAGS, Need.VM_FLAGS)
     if part.vma.has("sh"):
@@ -51,8 +52,13 @@ def shared(ctx: CallContext) -> Answer:
 def one_mapping(ctx: CallContext) -> Answer:
     """Every mapping of the range has to have the file and the flags of the first one."""
     parts = ctx.parts()
-    for part in parts[1:]:
+    end = ctx.start
+    for part in parts:
         first, line = parts[0].vma, part.vma.line
+        if line.start > end:
+            # A hole is told by itself.
+            return LETS_THROUGH
+        end = line.end
         if (line.dev, line.inode) != (first.line.dev, first.line.inode) or part.vma.flags != first.flags:
             fact = seen("%s is another mapping" % place(line), "/proc/PID/smaps")
             return refuses(ctx, LENGTH, fact, case="differs")

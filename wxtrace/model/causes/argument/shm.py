@@ -6,15 +6,15 @@ from typing import Tuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule
-from wxtrace.model.causes.argument.entries import ALIGNMENT, FLAGS, SHM
-from wxtrace.model.causes.argument.evidence import alignment, argument
+from wxtrace.model.causes.argument.entries import ALIGNMENT, FLAGS, LENGTH, SHM
+from wxtrace.model.causes.argument.evidence import HIGHEST, alignment, argument
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Need
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.shm import Shmat
 
-__all__ = ["access", "address", "attached", "detach_address", "removed", "segment"]
+__all__ = ["access", "address", "attached", "detach_address", "range_of_segment", "removed", "segment"]
 
 _CAP_IPC_OWNER = 15
 _TABLE = "/proc/sysvipc/shm"
@@ -87,6 +87,20 @@ def removed(ctx: CallContext) -> Answer:
     assert isinstance(ctx.request, Shmat)
     fact = argument("shmid %d" % ctx.request.shmid)
     return may_refuse(ctx, SHM, fact, errno=Errno.EIDRM, case="removed", by_exclusion=True)
+
+
+@rule(LENGTH)
+def range_of_segment(ctx: CallContext) -> Answer:
+    """EINVAL where the segment would wrap around; with SHM_REMAP that is left to the checks of mmap."""
+    assert isinstance(ctx.request, Shmat)
+    request, found = ctx.request, ctx.probe.segment
+    if not request.shmaddr or request.shmflg & f.SHM_REMAP or found is None or found.size is None:
+        return LETS_THROUGH
+    if request.shmaddr + found.size < HIGHEST:
+        return LETS_THROUGH
+    fact = argument("the address is %#x" % request.shmaddr)
+    size = seen("the segment has %d bytes" % found.size, _TABLE)
+    return refuses(ctx, LENGTH, fact, size, errno=Errno.EINVAL, case="wraps")
 
 
 @rule(ALIGNMENT)

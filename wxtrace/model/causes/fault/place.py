@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.abi import call_name
 from wxtrace.model.causes.base import seen, size_text
 from wxtrace.model.event import Evidence
 from wxtrace.model.facts import SignalStop
 from wxtrace.model.region import Piece
 from wxtrace.model.space import AddressSpace
+from wxtrace.model.syscalls.table import call_name
 
 __all__ = ["NOWHERE", "FaultPlace", "place_of_fault"]
 

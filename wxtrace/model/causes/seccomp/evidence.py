@@ -10,7 +10,6 @@ import errno
 from typing import List, NamedTuple, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.abi import call_name
 from wxtrace.model.calls import symbolic_args
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext, Installed
@@ -18,6 +17,7 @@ from wxtrace.model.causes.surroundings import belonging
 from wxtrace.model.event import Evidence
 from wxtrace.model.filters import Action, Asked, verdict
 from wxtrace.model.restrictions import Ancestor
+from wxtrace.model.syscalls.table import call_name
 
 __all__ = [
     "Said",

@@ -10,10 +10,11 @@ import errno
 from typing import Callable, Optional, Sequence, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.abi import CALL_NUMBERS, X86_64
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.seccomp.evidence import answer_to
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.filters import Action, Asked
+from wxtrace.model.syscalls.table import NUMBERS
 
 __all__ = ["profile_of"]
 
@@ -25,15 +26,15 @@ _UNAME26, _ASK = 0x20000, 0xFFFFFFFF
 
 
 def _mmap(prot: int) -> Asked:
-    return Asked(X86_64, CALL_NUMBERS[X86_64]["mmap"], (0, 4096, prot, _PRIVATE_ANONYMOUS, _ANY_FD, 0))
+    return Asked(Abi.X86_64, NUMBERS[Abi.X86_64]["mmap"], (0, 4096, prot, _PRIVATE_ANONYMOUS, _ANY_FD, 0))
 
 
 def _mprotect(prot: int) -> Asked:
-    return Asked(X86_64, CALL_NUMBERS[X86_64]["mprotect"], (0x10000, 4096, prot, 0, 0, 0))
+    return Asked(Abi.X86_64, NUMBERS[Abi.X86_64]["mprotect"], (0x10000, 4096, prot, 0, 0, 0))
 
 
 def _personality(value: int) -> Asked:
-    return Asked(X86_64, CALL_NUMBERS[X86_64]["personality"], (value, 0, 0, 0, 0, 0))
+    return Asked(Abi.X86_64, NUMBERS[Abi.X86_64]["personality"], (value, 0, 0, 0, 0, 0))
 
 
 Test = Tuple[Asked, bool]

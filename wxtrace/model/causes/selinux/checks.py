@@ -22,6 +22,7 @@ __all__ = [
     "checks_at_mprotect",
     "class_of",
     "heap_predicate",
+    "is_labelled_by_place",
     "memory_of",
 ]
 
@@ -30,11 +31,15 @@ LOW = 65536
 
 
 class Check(NamedTuple):
-    """One permission the kernel asks the policy for. `certain` is False where its condition cannot be read."""
+    """One permission the kernel asks the policy for.
+
+    `certain` is False where its condition cannot be read, `likely` where it is seldom met then.
+    """
 
     tclass: str
     permission: str
     certain: bool = True
+    likely: bool = True
 
 
 class Memory(NamedTuple):
@@ -135,7 +140,16 @@ def _stack_or_file(memory: Memory, start_stack: int, sp: int) -> List[Check]:
     if not memory.has_file:
         is_stack = memory.start <= start_stack <= memory.end or memory.start <= sp <= memory.end
         return [Check("process", "execstack")] if is_stack else []
-    return [Check(memory.tclass, "execmod", memory.written is True)] if memory.written is not False else []
+    if memory.written is False:
+        return []
+    # Written and given back (MADV_DONTNEED) it shows no private page; most that show none were never written.
+    return [Check(memory.tclass, "execmod", memory.written is True, memory.written is True)]
+
+
+def is_labelled_by_place(path: str) -> bool:
+    """Whether a file has the label that the policy's file contexts give its path: no memfd, device or deleted file."""
+    elsewhere = ("/memfd:", "/dev/", "/proc/", "/sys/", "/SYSV", "/anon_hugepage", "/secretmem", "/[")
+    return path.startswith("/") and not path.startswith(elsewhere) and not path.endswith(" (deleted)")
 
 
 def class_of(path: str) -> str:
@@ -158,7 +172,7 @@ def memory_of(part: Part) -> Memory:
         written = False
     elif vma.anonymous or vma.swap:
         written = True
-    elif not vma.has("ac") and not part.before & f.PROT_WRITE:
+    elif vma.flags and not vma.has("ac") and not part.before & f.PROT_WRITE:
         written = False
     tclass, is_heap = class_of(line.path), line.path == "[heap]"
     return Memory(line.start, line.end, part.before, shared, has_file, kernel_private, tclass, written, is_heap)

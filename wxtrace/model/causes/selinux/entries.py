@@ -67,7 +67,7 @@ _EXECMOD = _fixed_by(
 )
 _FILE_EXECUTE = _fixed_by(
     developer("Load code from files labelled for it, such as those under /usr/lib."),
-    admin("Give {relabelled} the label that its place asks for.", "restorecon -v {quoted_path}"),
+    admin("Give {relabelled} the label that its place asks for, if it has another one.", "restorecon -v {quoted_path}"),
 )
 _LOW = _fixed_by(developer("Use a higher address."))
 _OTHER = _fixed_by()

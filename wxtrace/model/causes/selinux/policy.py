@@ -76,13 +76,17 @@ def decide(ctx: CallContext, checks: List[Check], about: str) -> Optional[Decisi
             continue
         if check.certain:
             sure = Confidence.PROVED if not doubtful else Confidence.CONSISTENT
-            return Decision(doubtful[0] if doubtful else check, (*doubtful, check), sure, True)
+            return Decision(_likeliest([*doubtful, check]), (*doubtful, check), sure, True)
         doubtful.append(check)
     if not doubtful:
         return None
     # All else is granted: it can only have been this one, if nothing but the policy can have refused.
     sure = Confidence.PROVED if len(doubtful) == 1 else Confidence.CONSISTENT
-    return Decision(doubtful[0], tuple(doubtful), sure, True)
+    return Decision(_likeliest(doubtful), tuple(doubtful), sure, True)
+
+
+def _likeliest(checks: List[Check]) -> Check:
+    return next((check for check in checks if check.likely), checks[0])
 
 
 def _undecided(ctx: CallContext, checks: List[Check], about: str) -> Optional[Decision]:
@@ -93,7 +97,7 @@ def _undecided(ctx: CallContext, checks: List[Check], about: str) -> Optional[De
         return None
     only = len(candidates) == 1 and candidates[0].certain and active(ctx) is True
     confidence = Confidence.CONSISTENT if only else Confidence.POSSIBLE
-    return Decision(candidates[0], tuple(candidates), confidence, False)
+    return Decision(_likeliest(candidates), tuple(candidates), confidence, False)
 
 
 def selinux_grants(ctx: CallContext) -> Optional[Evidence]:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from wxtrace.model.causes.base import pasteable, seen
 from wxtrace.model.causes.context import CallContext
-from wxtrace.model.causes.selinux.checks import Check
+from wxtrace.model.causes.selinux.checks import Check, is_labelled_by_place
 from wxtrace.model.causes.selinux.policy import Decision, active, answer_about, is_granted
 from wxtrace.model.event import Evidence
 from wxtrace.model.restrictions import DESCRIPTOR, PolicyAnswer
@@ -37,7 +37,7 @@ def words_of(ctx: CallContext, decision: Decision, checks: List[Check], about: s
     governs = domain is not None and check.permission in _GOVERNED.get(domain, ())
     switches = [one for one in (boolean, *(_boolean(ctx, other.permission) for other in asked_next)) if one is not None]
     perhaps = [] if governs else _may_govern(ctx, check.permission, domain)
-    comm, path = pasteable(ctx.probe.comm), _path(ctx, about)
+    comm, path = pasteable(ctx.probe.comm), _mislabelled(ctx, check, about)
     return {
         "permissions": " or ".join("%s:%s" % (one.tclass, one.permission) for one in decision.permissions),
         "domain": domain or "the program",
@@ -69,6 +69,19 @@ def _switches(booleans: List[Tuple[str, str]]) -> str:
     """The words of setsebool for one boolean or several."""
     known = list(dict.fromkeys(booleans))
     return " ".join("%s=%s" % boolean for boolean in known) if len(known) > 1 else "%s %s" % known[0]
+
+
+def _mislabelled(ctx: CallContext, check: Check, about: str) -> Optional[str]:
+    """The path of a file whose label is not that of its place, or may not be."""
+    path, state = _path(ctx, about), ctx.probe.selinux
+    if path is None or not is_labelled_by_place(path):
+        return None
+    answer, place = answer_about(ctx, check, about), state.place_labels.get(about) if state is not None else None
+    if answer is None or place is None:
+        return path
+    # restorecon changes the type alone, unless it is forced (restorecon(8)), and nothing without a label of its place.
+    wanted = place.split(":")[2:3]
+    return path if wanted and answer.target.split(":")[2:3] != wanted else None
 
 
 def _path(ctx: CallContext, about: str) -> Optional[str]:
