@@ -8,13 +8,14 @@ from __future__ import annotations
 from array import array
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from wxtrace.model.event import FAKED, REFUSED, Event
+from wxtrace.model.enumerations import Outcome
+from wxtrace.model.event import Event
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story
 
 __all__ = ["ALARMS", "Columns", "Kind", "Who"]
 
-ALARMS = (REFUSED, FAKED)
+ALARMS = (Outcome.REFUSED, Outcome.FAKED)
 _BORN_EXECUTABLE = ("file", "file-shared", "vdso", "special")
 """Programs and libraries are mapped executable as they are loaded; that is no gain."""
 
@@ -23,7 +24,7 @@ class Kind(NamedTuple):
     """What an event has in common with others of its kind; the protections are those of the part it is about."""
 
     name: str
-    outcome: str
+    outcome: Outcome
     errno: Optional[str]
     cause: Optional[str]
     provenance: Optional[str]

@@ -8,6 +8,7 @@ from typing import Optional, Tuple
 from textual.geometry import Size
 
 from wxtrace.errors import RecordError
+from wxtrace.model.enumerations import Outcome
 from wxtrace.printable import printable
 from wxtrace.tui.columns import Kind
 from wxtrace.tui.filters import ALL, Filter
@@ -19,7 +20,13 @@ from wxtrace.tui.short import call_words, memory_words, result_words, seconds_te
 
 __all__ = ["EventList", "row_line"]
 
-_MARKS = {"refused": "✗", "faked": "✗", "failed": "-", "probe": "·", "unfinished": "?"}
+_MARKS = {
+    Outcome.REFUSED: "✗",
+    Outcome.FAKED: "✗",
+    Outcome.FAILED: "-",
+    Outcome.PROBE: "·",
+    Outcome.UNFINISHED: "?",
+}
 _NARROW, _WIDE = 90, 110
 _STORY = ("exec", "attach", "fork", "exit", "clone")
 _MOST_NAME = 200
@@ -83,7 +90,7 @@ def _role(kind: Kind) -> str:
         return "refused"
     if kind.name == "fault":
         return "warn"
-    if kind.outcome != "ok":
+    if kind.outcome is not Outcome.OK:
         return "quiet"
     if kind.gains_exec:
         return "exec"

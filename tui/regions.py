@@ -7,12 +7,14 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequenc
 
 from wxtrace.errors import RecordError
 from wxtrace.model import flags as f
+from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Event, Touched
 from wxtrace.model.processes import SpaceState
 from wxtrace.model.region import Piece
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.trampolines import SHORT
 from wxtrace.printable import printable
+from wxtrace.tui.columns import ALARMS
 from wxtrace.tui.index import Index
 from wxtrace.tui.lazy_lines import LazyLines
 from wxtrace.tui.lines import Line, Span
@@ -182,7 +184,7 @@ def _mark(part: Touched, event: Event) -> str:
         return "+"
     if part.before != part.after:
         return "~"
-    return "!" if event.outcome in ("refused", "faked") else "~" if event.name == "mseal" else "·"
+    return "!" if event.outcome in ALARMS else "~" if event.name == "mseal" else "·"
 
 
 def _row(piece: Piece, mark: str, origin: str) -> MapRow:
@@ -276,6 +278,6 @@ def _event_line(index: Index, n: int, label: str) -> Line:
         Span("event %d  %s  " % (n, seconds_text(index.columns.t_ns[n - 1])), "link"),
         Span(text + became, "refused" if kind.alarm else ""),
     ]
-    if kind.outcome != "ok":
+    if kind.outcome is not Outcome.OK:
         spans.append(Span("  %s %s" % (kind.outcome.upper() if kind.alarm else kind.outcome, kind.errno or "")))
     return Line(spans, jump=n)

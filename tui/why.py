@@ -16,7 +16,8 @@ from wxtrace.commands.wording import (
     result_text,
 )
 from wxtrace.model.causes.base import size_text
-from wxtrace.model.event import FAKED, REFUSED, Amendment, CallStack, Event, Ladder, Touched
+from wxtrace.model.enumerations import Confidence, Outcome
+from wxtrace.model.event import Amendment, CallStack, Event, Ladder, Touched
 from wxtrace.model.region import Region
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.trampolines import TRICKS
@@ -28,17 +29,17 @@ __all__ = ["why_lines"]
 
 _MOST_PARTS = 8
 _OUTCOMES = {
-    "ok": "",
-    "refused": "REFUSED",
-    "faked": "FAKED: reported as done, and nothing was done",
-    "failed": "failed: the call could never work",
-    "probe": "a probe: a failure that healthy programs make on purpose",
-    "unfinished": "never came back",
+    Outcome.OK: "",
+    Outcome.REFUSED: "REFUSED",
+    Outcome.FAKED: "FAKED: reported as done, and nothing was done",
+    Outcome.FAILED: "failed: the call could never work",
+    Outcome.PROBE: "a probe: a failure that healthy programs make on purpose",
+    Outcome.UNFINISHED: "never came back",
 }
 _CONFIDENCE = {
-    "proved": "proved: the evidence excludes every other cause",
-    "consistent": "consistent: all that was seen fits, but something else could have said the same",
-    "possible": "possible: a guess",
+    Confidence.PROVED: "proved: the evidence excludes every other cause",
+    Confidence.CONSISTENT: "consistent: all that was seen fits, but something else could have said the same",
+    Confidence.POSSIBLE: "possible: a guess",
 }
 
 
@@ -66,10 +67,10 @@ def _lines(
     width: int,
     origin_of: Callable[[Optional[int]], Optional[str]],
 ) -> Iterator[Line]:
-    alarm = event.outcome in (REFUSED, FAKED)
+    alarm = event.outcome in (Outcome.REFUSED, Outcome.FAKED)
     result = result_text(event)
     text = printable(call_text(event), 2000) + (" = " + result if result else "")
-    label = {REFUSED: "REFUSED", FAKED: "FAKED"}.get(event.outcome, "event")
+    label = {Outcome.REFUSED: "REFUSED", Outcome.FAKED: "FAKED"}.get(event.outcome, "event")
     for line in labelled(label, text, width, "refused" if alarm else "heading", copy=text):
         if alarm:
             line.spans[0] = Span(line.spans[0].text, "refused")
@@ -86,7 +87,7 @@ def _lines(
             changed = diagnosis.partial
             text = "%d of %d pages were changed all the same" % (changed.changed_pages, changed.pages)
             yield from labelled("half done", text, width, "warn")
-        label = "proof" if diagnosis.confidence == "proved" else "seen"
+        label = "proof" if diagnosis.confidence is Confidence.PROVED else "seen"
         for evidence in diagnosis.evidence:
             text = "%s (%s)" % (printable(evidence.fact, 600), printable(evidence.source, 200))
             yield from labelled(label, text, width)
@@ -133,7 +134,7 @@ def _memory(
         text = memory_text(part, path, "")
         if part.after is not None and part.before is not None and part.after != part.before:
             text += ", now %s" % part.after
-        elif part.after is None and part.before is not None and event.outcome == "ok":
+        elif part.after is None and part.before is not None and event.outcome is Outcome.OK:
             text += ", gone"
         elif part.before is None and part.after is not None:
             text = "%#x-%#x %s, %s of %s, new%s" % (

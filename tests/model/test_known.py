@@ -9,10 +9,12 @@ from stories import ANON, ANON_AT, FILE_AT, HOST, MAPS, PAGE, RW, RX, R, Told, c
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
-from wxtrace.model.event import REFUSED, Event
+from wxtrace.model.enumerations import Outcome
+from wxtrace.model.event import Event
 from wxtrace.model.facts import Host, Probe
 from wxtrace.model.restrictions import PolicyAnswer, SelinuxState
 
+REFUSED = Outcome.REFUSED
 OTHER_AT = FILE_AT + 64 * PAGE
 SHARED = file_line(FILE_AT, 1, "r--s")
 OTHER = file_line(OTHER_AT, 1, "r--s", inode=43)

@@ -10,11 +10,11 @@ from stories import ANON, ANON_AT, MAPS, PAGE, RW, RX, Told, vma
 from wxtrace.model import flags as f
 from wxtrace.model.causes.catalogue import CAUSES
 from wxtrace.model.enumerations import Errno, Outcome
-from wxtrace.model.event import FAILED, PROBE, REFUSED
 from wxtrace.model.facts import Host, Probe
 from wxtrace.model.outcome import may_be_refused, outcome_of_failure
 from wxtrace.model.syscalls.table import BY_NAME
 
+FAILED, PROBE, REFUSED = Outcome.FAILED, Outcome.PROBE, Outcome.REFUSED
 EINVAL, ENOMEM, EEXIST, ENOSYS, EPERM, EFAULT, EACCES = 22, 12, 17, 38, 1, 14, 13
 NO_FD = 0xFFFFFFFFFFFFFFFF
 FIXED, PRIVATE = f.MAP_FIXED, 2
@@ -114,12 +114,16 @@ def test_enosys_from_a_filter_is_an_alarm_where_every_kernel_has_the_call(name: 
     assert outcome("seccomp.errno", name, "ENOSYS") == expected
 
 
-@pytest.mark.parametrize(
-    "case, expected", [("sizing", PROBE), ("strict-sizing", PROBE), ("", REFUSED), ("strict", REFUSED)]
-)
-def test_asking_for_more_than_there_is(case: str, expected: str) -> None:
-    """What allocators do to size themselves is no alarm; what was to be executable was meant."""
-    assert outcome("limit.overcommit", "mmap", "ENOMEM", case=case) == expected
+@pytest.mark.parametrize("prot, expected", [(RW, PROBE), (RW | 4, REFUSED)])
+@pytest.mark.parametrize("mode", ["0", "2"])
+def test_asking_for_more_than_there_is(prot: int, expected: str, mode: str) -> None:
+    told = Told()
+    meminfo = {"MemTotal": 1 << 30, "SwapTotal": 0, "CommitLimit": 1 << 30, "Committed_AS": 0}
+    probe = Probe(100, sysctl={"vm.overcommit_memory": mode}, meminfo=meminfo, largest_gap=1 << 46)
+    told.call("mmap", 0, 1 << 40, prot, ANON, NO_FD, 0, result=-ENOMEM, probe=probe)
+    assert told.last.diagnosis is not None
+    assert (told.last.diagnosis.cause, told.last.outcome) == ("limit.overcommit", expected)
+    assert "in this mode" in str(told.last.diagnosis.fixes) or mode == "0"
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,11 @@ from stories import (
 )
 
 from wxtrace.model import flags as f
-from wxtrace.model.event import FAILED, FAKED, OK, PROBE, REFUSED, UNFINISHED, Event
+from wxtrace.model.enumerations import Outcome
+from wxtrace.model.event import Event
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Host, Probe, TaskExited
 
+OK, REFUSED, FAILED, PROBE, FAKED, UNFINISHED = Outcome
 PR_SET_MDWE, NO_INHERIT = 65, 2
 SET_FILTER, TSYNC = 1, 1
 SIGABRT, SIGKILL, SIGSEGV, SIGSYS = 6, 9, 11, 31

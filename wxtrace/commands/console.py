@@ -21,7 +21,8 @@ from wxtrace.commands.wording import (
     plural,
     result_text,
 )
-from wxtrace.model.event import FAILED, FAKED, PROBE, REFUSED, Amendment, CallStack, Diagnosis, Event, Ladder
+from wxtrace.model.enumerations import Confidence, Outcome
+from wxtrace.model.event import Amendment, CallStack, Diagnosis, Event, Ladder
 from wxtrace.model.facts import Lost, Mismatch, Note
 from wxtrace.model.story import Shown, Story
 from wxtrace.printable import printable
@@ -125,7 +126,7 @@ class Console:
         if event.name == "attach" and not self._quiet:
             # Silence would look like a hang.
             self._own_line("attached to %s; Ctrl-C detaches and leaves it running" % self._who(event, story))
-        if event.outcome in (REFUSED, FAKED):
+        if event.outcome in (Outcome.REFUSED, Outcome.FAKED):
             self._refused(event, story)
         elif event.diagnosis is not None and event.diagnosis.cause == "tracer.interference":
             self._interference(event, story)
@@ -168,9 +169,9 @@ class Console:
     def _one_line(self, event: Event, story: Story) -> None:
         result = result_text(event)
         where = self._region_text(event, story)
-        mark = "" if event.outcome == "ok" else "  <%s>" % event.outcome
+        mark = "" if event.outcome is Outcome.OK else "  <%s>" % event.outcome
         # A refused call and a fault have a block of their own.
-        if event.outcome in (FAILED, PROBE) and event.diagnosis is not None and event.name != "fault":
+        if event.outcome in (Outcome.FAILED, Outcome.PROBE) and event.diagnosis is not None and event.name != "fault":
             mark = "  <%s: %s>" % (event.outcome, event.diagnosis.cause)
         self._line("[%d] %s%s%s%s" % (event.tid, call_text(event), " = " + result if result else "", where, mark))
 
@@ -208,7 +209,7 @@ class Console:
         if self._quiet or count > _SHOWN_SHORT + 1:
             return
         c = self._colour
-        word = "REFUSED" if event.outcome == REFUSED else "FAKED"
+        word = "REFUSED" if event.outcome == Outcome.REFUSED else "FAKED"
         result = result_text(event)
         self._headed("%-9s" % word, c.refused, call_text(event) + (" = " + result if result else ""))
         if count > _SHOWN_IN_FULL:
@@ -228,7 +229,7 @@ class Console:
             self._without_caller[event.n] = call_text(event)
         if diagnosis is None:
             return
-        label = "proof" if diagnosis.confidence == "proved" else "seen"
+        label = "proof" if diagnosis.confidence is Confidence.PROVED else "seen"
         for evidence in diagnosis.evidence:
             self._item(label, "%s %s(%s)%s" % (printable(evidence.fact), c.quiet, printable(evidence.source), c.end))
             label = ""
@@ -394,7 +395,7 @@ class Console:
         if self._disturbed:
             self._own_line(disturbed_text(self._disturbed))
         if not self._by_cause:
-            elsewhere = self._outcomes[REFUSED] + self._outcomes[FAKED]
+            elsewhere = self._outcomes[Outcome.REFUSED] + self._outcomes[Outcome.FAKED]
             if self._only is not None and elsewhere:
                 text = "nothing was refused in %s; %s elsewhere (leave --only out to see them)"
                 self._own_line(text % (printable(self._only), plural(elsewhere, "refused call")))
@@ -414,9 +415,8 @@ class Console:
             self._own_line(
                 "%s were not kept: the journal had reached its limit" % plural(story.dropped, "ordinary call")
             )
-        counted = [
-            "%d %s" % (self._outcomes[name], name) for name in ("failed", "probe", "unfinished") if self._outcomes[name]
-        ]
+        quiet = (Outcome.FAILED, Outcome.PROBE, Outcome.UNFINISHED)
+        counted = ["%d %s" % (self._outcomes[outcome], outcome) for outcome in quiet if self._outcomes[outcome]]
         processes = plural(len(story.processes), "process", "processes")
         self._own_line(
             "%s in %s, %.2f s%s%s"

@@ -21,7 +21,8 @@ from wxtrace.commands.wording import (
     plural,
     result_text,
 )
-from wxtrace.model.event import FAKED, REFUSED, Amendment, CallStack, Event, Ladder, Touched
+from wxtrace.model.enumerations import Outcome
+from wxtrace.model.event import Amendment, CallStack, Event, Ladder, Touched
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
 from wxtrace.printable import printable
@@ -101,7 +102,7 @@ class _Report:
         self._events += 1
         who = "%s[%d]" % (printable(story.processes[shown.proc - 1].title or "?", 40), shown.pid)
         self._executable.event(shown, who)
-        if shown.outcome in (REFUSED, FAKED) and shown.diagnosis is not None:
+        if shown.outcome in (Outcome.REFUSED, Outcome.FAKED) and shown.diagnosis is not None:
             key = _key(shown)
             self._counts[key] = self._counts.get(key, 0) + 1
             if key not in self._first and len(self._first) < _MOST:

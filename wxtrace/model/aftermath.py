@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Dict, Optional
 
+from wxtrace.model.enumerations import Aftermath
 from wxtrace.model.facts import TaskExited
 from wxtrace.model.processes import Pending
 
@@ -19,19 +20,19 @@ _AT_ONCE_CALLS = 2
 """A crash after more successful calls than this is no longer "right after" the refusal."""
 
 
-def aftermath_of_exit(pending: Pending, ending: TaskExited, t_ns: int) -> str:
+def aftermath_of_exit(pending: Pending, ending: TaskExited, t_ns: int) -> Aftermath:
     """The ending of one refused call when its process has ended."""
     if ending.signal is not None:
         if ending.signal in _CRASHES:
-            return "crashed"
-        return "aborted" if ending.signal in _ABORTS else "unknown"
+            return Aftermath.CRASHED
+        return Aftermath.ABORTED if ending.signal in _ABORTS else Aftermath.UNKNOWN
     if pending.faulted and ending.code:
         # It handled the signal itself to end in its own way (Wine's crash report, a crash handler).
-        return "crashed"
+        return Aftermath.CRASHED
     if ending.code == 0:
-        return "recovered"
+        return Aftermath.RECOVERED
     soon = t_ns - pending.event.t_ns < _SOON_NS and pending.later_calls < _SOON_CALLS
-    return "exited" if soon else "continued"
+    return Aftermath.EXITED if soon else Aftermath.CONTINUED
 
 
 def refused_behind(pending: Dict[int, Pending], address: Optional[int]) -> Optional[Pending]:

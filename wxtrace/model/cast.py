@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from wxtrace.model import facts
+from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Diagnosis, Event, Touched
 from wxtrace.model.processes import Process, Roll, SpaceState, TaskState
 from wxtrace.model.region import Backing, Region
@@ -137,7 +138,7 @@ class Cast:
         task: TaskState,
         t_ns: int,
         name: str,
-        outcome: str,
+        outcome: Outcome,
         call: Optional[facts.Call] = None,
         details: Optional[Dict[str, Any]] = None,
         result: Optional[int] = None,

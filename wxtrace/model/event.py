@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from wxtrace.frozen import Frozen
+from wxtrace.model.enumerations import Aftermath, Confidence, Outcome
 from wxtrace.model.facts import Call
 from wxtrace.model.frames import Frame
 
 __all__ = [
-    "REFUSED",
     "Amendment",
     "CallStack",
     "Diagnosis",
@@ -21,15 +21,6 @@ __all__ = [
     "Rung",
     "Touched",
 ]
-
-OK, REFUSED, FAILED, PROBE, FAKED, UNFINISHED = (
-    "ok",
-    "refused",
-    "failed",
-    "probe",
-    "faked",
-    "unfinished",
-)
 
 
 class Touched(NamedTuple):
@@ -72,7 +63,7 @@ class Diagnosis(Frozen):
 
     cause: str
     refused_by: Optional[str]
-    confidence: str
+    confidence: Confidence
     summary: str
     evidence: Tuple[Evidence, ...] = ()
     fixes: Tuple[Fix, ...] = ()
@@ -113,7 +104,7 @@ class Event(NamedTuple):
     tid: int
     space: int
     name: str
-    outcome: str
+    outcome: Outcome
     call: Optional[Call] = None
     details: Optional[Dict[str, Any]] = None
     result: Optional[int] = None
@@ -137,7 +128,7 @@ class Amendment(Frozen):
     """
 
     n: int
-    aftermath: str
+    aftermath: Aftermath
     related: Tuple[int, ...] = ()
     event: Optional[Event] = None
     ladder: Optional[Ladder] = None

@@ -8,7 +8,8 @@ from wxtrace.model.aftermath import refused_behind, refused_just_before
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.fault.place import place_of_fault
 from wxtrace.model.causes.fault.signals import Fault, explain, signal_name
-from wxtrace.model.event import FAILED, FAKED, Event, Touched
+from wxtrace.model.enumerations import Outcome
+from wxtrace.model.event import Event, Touched
 from wxtrace.model.facts import SignalStop
 from wxtrace.model.processes import Pending, TaskState
 
@@ -43,10 +44,10 @@ def fault_event(cast: Cast, task: TaskState, stop: SignalStop) -> Event:
         touched = [
             Touched(region.id, page, page + cast.page_size, perms, None, perms, region.provenance, piece.sealed_by)
         ]
-    faked = refused is not None and refused.event.outcome == FAKED
+    faked = refused is not None and refused.event.outcome == Outcome.FAKED
     place = place_of_fault(stop, space, piece)
     diagnosis = explain(Fault(stop, task.process.pid, piece, place, related, asked_there, faked))
-    event = cast.event(task, stop.t_ns, "fault", FAILED, details=details, touched=touched, diagnosis=diagnosis)
+    event = cast.event(task, stop.t_ns, "fault", Outcome.FAILED, details=details, touched=touched, diagnosis=diagnosis)
     pending = Pending(event, task.process)
     task.process.pending[event.n] = pending
     if refused is not None:

@@ -8,7 +8,8 @@ from wxtrace.model import facts
 from wxtrace.model import flags as f
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.loader import GivenUp, refused_by_loader
-from wxtrace.model.event import REFUSED, Event
+from wxtrace.model.enumerations import Outcome
+from wxtrace.model.event import Event
 from wxtrace.model.processes import Pending, TaskState
 from wxtrace.model.region import Piece
 from wxtrace.model.syscalls.mprotect import Mprotect
@@ -46,7 +47,9 @@ class Loading:
         if diagnosis is not None:
             backing = before[0].region.backing
             details = {"library": backing.path if backing is not None else ""}
-            refused = self._cast.event(task, event.t_ns, "dlopen", REFUSED, details=details, diagnosis=diagnosis)
+            refused = self._cast.event(
+                task, event.t_ns, "dlopen", Outcome.REFUSED, details=details, diagnosis=diagnosis
+            )
             pending = Pending(refused, task.process)
             pending.related.append(event.n)
             task.process.pending[refused.n] = pending

@@ -13,7 +13,8 @@ from wxtrace.model.aftermath import aftermath_of_exit, refused_behind
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.base import Installed
 from wxtrace.model.causes.fault.signals import FAULT_SIGNALS
-from wxtrace.model.event import OK, REFUSED, Amendment, CallStack, Event, Ladder
+from wxtrace.model.enumerations import Aftermath, Outcome
+from wxtrace.model.event import Amendment, CallStack, Event, Ladder
 from wxtrace.model.faulting import fault_event, signal_name
 from wxtrace.model.judge import Judge
 from wxtrace.model.ladders import Ladders
@@ -92,7 +93,7 @@ class Story:
             yield from self._clear_up(tid, None)
         for process in self.processes:
             for pending in process.pending.values():
-                ending = "running" if not process.ended or process.let_go else "unknown"
+                ending = Aftermath.RUNNING if not process.ended or process.let_go else Aftermath.UNKNOWN
                 if not pending.recovered:
                     yield _amendment(pending, ending)
             process.pending.clear()
@@ -120,7 +121,7 @@ class Story:
         event = None
         if parent is not None:
             details = {"child": fact.tid, "flags": flags.named_bits(fact.flags & ~0xFF, flags.CLONE)}
-            event = self._cast.event(parent, fact.t_ns, name, OK, details=details, result=fact.tid)
+            event = self._cast.event(parent, fact.t_ns, name, Outcome.OK, details=details, result=fact.tid)
         state = self._cast.states.get(fact.space)
         if state is None:
             state = self._cast.new_space(fact.space, parent, event)
@@ -159,7 +160,7 @@ class Story:
         if fact.space not in process.spaces:
             process.spaces.append(fact.space)
         details = {"exe": fact.image.exe, "argv": fact.image.argv, "comm": fact.image.comm}
-        event = self._cast.event(task, fact.t_ns, fact.why, OK, details=details)
+        event = self._cast.event(task, fact.t_ns, fact.why, Outcome.OK, details=details)
         process.images.append((event.n, fact.image))
         process.name = ""
         brk = fact.start_brk if fact.why == "exec" else _end_of_heap(fact)
@@ -192,7 +193,7 @@ class Story:
         if stop is not None and stop.signo == fact.signal and stop.signo in FAULT_SIGNALS:
             yield fault_event(self._cast, task, stop)
         details: Dict[str, Any] = {"code": fact.code} if fact.signal is None else {"signal": signal_name(fact.signal)}
-        yield self._cast.event(task, fact.t_ns, "exit", OK, details=details)
+        yield self._cast.event(task, fact.t_ns, "exit", Outcome.OK, details=details)
         for pending in process.pending.values():
             if not pending.recovered:
                 yield _amendment(pending, aftermath_of_exit(pending, fact, fact.t_ns))
@@ -235,7 +236,7 @@ class Story:
             self.origins.moved(space, request.old_address, touched)
         else:
             self.origins.touched(space, touched, mapped is not None and mapped.writable)
-        event = self._cast.event(task, call.t_ns, row.name, OK, call, None, call.result, None, touched)
+        event = self._cast.event(task, call.t_ns, row.name, Outcome.OK, call, None, call.result, None, touched)
         if isinstance(request, (Prctl, Seccomp)):
             self._policies.called(task, call, request, event)
         task.process.succeeded += 1
@@ -250,7 +251,7 @@ class Story:
         path = probe.descriptor.link if probe is not None and probe.descriptor is not None else ""
         event = self._judge.failed(task, call, row, request)
         self.origins.touched(task.state.space, event.touched)
-        if event.outcome == REFUSED:
+        if event.outcome == Outcome.REFUSED:
             self._ladders.refused(task, event, request, path)
             self._loading.refused(event, request)
         return event
@@ -260,14 +261,14 @@ class Story:
         while len(pending) > _MOST_PENDING:
             oldest = pending.pop(next(iter(pending)))
             if not oldest.recovered:
-                yield _amendment(oldest, "continued")
+                yield _amendment(oldest, Aftermath.CONTINUED)
 
     def _recovered(self, task: TaskState, ladder: Optional[Ladder]) -> Iterator[Amendment]:
         """The program got another way what these calls were to give it: their story ends well, and now."""
         for n in ladder.events if ladder is not None else ():
             pending = task.process.pending.get(n)
             if pending is not None and pending.recovered:
-                yield _amendment(pending, "recovered")
+                yield _amendment(pending, Aftermath.RECOVERED)
 
     # Signals
 
@@ -399,7 +400,7 @@ _HANDLERS: Dict[type, Callable[[Story, Any], Iterator[Shown]]] = {
 }
 
 
-def _amendment(pending: Pending, aftermath: str) -> Amendment:
+def _amendment(pending: Pending, aftermath: Aftermath) -> Amendment:
     return Amendment(pending.event.n, aftermath, tuple(pending.related), pending.event, pending.ladder)
 
 

@@ -12,7 +12,7 @@ import signal
 from typing import Any, Dict, List, Optional, Tuple
 
 from wxtrace.model import facts
-from wxtrace.model.enumerations import Abi
+from wxtrace.model.enumerations import Abi, Aftermath, Confidence, Outcome
 from wxtrace.model.event import Diagnosis, Event, Evidence, Fix, Partial, Rung, Touched
 from wxtrace.model.facts import Host, Image
 from wxtrace.model.frames import Frame
@@ -29,6 +29,7 @@ from wxtrace.record.shapes import (
     hexadecimal,
     mapping,
     maybe,
+    member,
     number,
     one_of,
     optional,
@@ -131,7 +132,7 @@ def _touched(
     return Touched(region, start, end, before, asked, after, provenance, sealed_by)
 
 
-Learnt = Tuple[str, List[int], Optional[List[Rung]]]
+Learnt = Tuple[Aftermath, List[int], Optional[List[Rung]]]
 
 
 def _event(
@@ -147,7 +148,7 @@ def _event(
     raw: List[int],
     result: Optional[int],
     errno_name: Optional[str],
-    outcome: str,
+    outcome: Outcome,
     touched: List[Touched],
     diagnosed: Optional[Tuple[Diagnosis, Learnt]],
     stack: Optional[List[Frame]],
@@ -214,12 +215,12 @@ def _cause(value: Any) -> str:
 def _diagnosed(
     cause: str,
     refused_by: Optional[str],
-    confidence: str,
+    confidence: Confidence,
     summary: str,
     evidence: List[Evidence],
     fixes: List[Fix],
     partial: Optional[Partial],
-    aftermath: str,
+    aftermath: Aftermath,
     related: List[int],
     ladder: Optional[List[Rung]],
 ) -> Tuple[Diagnosis, Learnt]:
@@ -313,12 +314,12 @@ _DIAGNOSIS = record(
     _diagnosed,
     cause=_cause,
     refused_by=maybe(text),
-    confidence=one_of(frozenset({"proved", "consistent", "possible"})),
+    confidence=member(Confidence),
     summary=text,
     evidence=each(record(Evidence, fact=text, source=text)),
     fixes=each(record(Fix, **{"for": text}, text=text, command=maybe(text))),
     partial=maybe(record(Partial, changed_pages=count, pages=count)),
-    aftermath=text,
+    aftermath=member(Aftermath),
     related=each(count),
     ladder=optional(maybe(each(_RUNG))),
 )
@@ -338,7 +339,7 @@ EVENT = record(
     raw=each(hexadecimal),
     result=_result,
     errno=maybe(_errno),
-    outcome=one_of(frozenset({"ok", "refused", "failed", "probe", "faked", "unfinished"})),
+    outcome=member(Outcome),
     touched=each(_TOUCHED),
     diagnosis=maybe(_DIAGNOSIS),
     stack=optional(maybe(each(record(Frame, module=text, offset=count, symbol=maybe(text))))),

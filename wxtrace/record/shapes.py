@@ -6,8 +6,9 @@ fault is only worked out when there is one.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, FrozenSet, List, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Tuple, Type
 
+from wxtrace.model.enumerations import Word
 from wxtrace.printable import printable
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "hexadecimal",
     "mapping",
     "maybe",
+    "member",
     "number",
     "one_of",
     "optional",
@@ -108,6 +110,13 @@ def one_of(words: FrozenSet[str]) -> Check:
         return value
 
     return check
+
+
+def member(words: Type[Word]) -> Check:
+    """One word of an enumeration, as its member."""
+    known = {str(word): word for word in words}
+    is_one = one_of(frozenset(known))
+    return lambda value: known[is_one(value)]
 
 
 def maybe(inner: Check) -> Check:

@@ -15,8 +15,8 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, TextIO, Tuple
 from wxtrace.errors import OutputError, RecordError
 from wxtrace.model import facts
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
-from wxtrace.model.enumerations import Abi
-from wxtrace.model.event import REFUSED, Amendment, CallStack, Event, Touched
+from wxtrace.model.enumerations import Abi, Outcome
+from wxtrace.model.event import Amendment, CallStack, Event, Touched
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
@@ -95,7 +95,7 @@ class _Writer:
 
     def _event(self, event: Event) -> None:
         self._outcomes[event.outcome] += 1
-        if event.outcome == REFUSED and event.diagnosis is not None:
+        if event.outcome == Outcome.REFUSED and event.diagnosis is not None:
             self._causes[event.diagnosis.cause] += 1
         self._count += 1
         text = ("," if self._count > 1 else "") + "\n" + self._event_text(event, None)

@@ -15,6 +15,7 @@ from typing import Callable, Dict, Optional, Tuple
 from wxtrace.frozen import Frozen
 from wxtrace.model.causes.context import CallContext, Installed, Part
 from wxtrace.model.causes.entry import admin, developer
+from wxtrace.model.enumerations import Confidence
 from wxtrace.model.event import Evidence, Fix
 
 __all__ = [
@@ -39,7 +40,7 @@ __all__ = [
 _DECIMAL = re.compile("[0-9]{1,19}")
 _HEXADECIMAL = re.compile("[0-9a-f]{1,16}")
 _RELEASE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
-PROVED, CONSISTENT, POSSIBLE = "proved", "consistent", "possible"
+PROVED, CONSISTENT, POSSIBLE = Confidence.PROVED, Confidence.CONSISTENT, Confidence.POSSIBLE
 
 
 Refusal = CallContext
@@ -49,7 +50,7 @@ class Finding(Frozen):
     """One rule's answer."""
 
     cause: str
-    confidence: str
+    confidence: Confidence
     summary: str
     evidence: Tuple[Evidence, ...] = ()
     fixes: Tuple[Fix, ...] = ()
@@ -71,7 +72,7 @@ def found(
     *evidence: Evidence,
     case: str = "",
     certain: bool = True,
-    at_most: str = PROVED,
+    at_most: Confidence = PROVED,
     related: Tuple[int, ...] = (),
     **words: object,
 ) -> Finding:

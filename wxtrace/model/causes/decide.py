@@ -430,7 +430,8 @@ def _told(
     words = {"errno": name, "call": ctx.request.name, "kernel": ctx.host.kernel, **answer.words}
     summary, fixes = in_words(cause.id, answer.case, **words)
     evidence = (*answer.evidence, *_not_excluded(cause.id, doubts))
-    return Finding(cause.id, str(confidence or answer.at_most), summary, evidence, fixes, answer.related, answer.case)
+    sure = confidence or answer.at_most or Confidence.POSSIBLE
+    return Finding(cause.id, sure, summary, evidence, fixes, answer.related, answer.case)
 
 
 def _not_excluded(cause: str, doubts: Sequence[Answer]) -> Tuple[Evidence, ...]:

@@ -26,6 +26,7 @@ _STRICT = (
     developer("Make less memory writable: in this mode all of it counts, MAP_NORESERVE or not."),
     admin("Promise more than RAM and swap, or raise the share.", "sysctl -w vm.overcommit_ratio=80"),
 )
+
 OVERCOMMIT = Cause(
     "limit.overcommit",
     "kernel",
@@ -48,13 +49,10 @@ OVERCOMMIT = Cause(
     ),
     "mm/util.c:__vm_enough_memory",
     {
-        "strict": Case(
-            "",
-            _STRICT,
-        ),
+        "strict": Case("", _STRICT),
         # Asking for more than there is and taking less is how allocators size themselves.
         "sizing": Case(outcome=Outcome.PROBE),
-        "strict-sizing": Case("", _STRICT, Outcome.PROBE),
+        "sizing-strict": Case("", _STRICT, Outcome.PROBE),
     },
 )
 
@@ -151,7 +149,7 @@ def _promise(ctx: CallContext, pages: int, certain: bool) -> Answer:
         seen("vm.overcommit_memory = %s" % mode, "/proc/sys/vm/overcommit_memory"),
     )
     sizing = isinstance(ctx.request, Mmap) and not ctx.request.prot & f.PROT_EXEC
-    case = "-".join(word for word, holds in (("strict", mode == "2"), ("sizing", sizing)) if holds)
+    case = "-".join(word for word, holds in (("sizing", sizing), ("strict", mode == "2")) if holds)
     words: Dict[str, Any] = {"mode": mode, "more": size_text(more), "room": room}
     if not certain:
         return may_refuse(ctx, OVERCOMMIT, *evidence, case=case, **words)
