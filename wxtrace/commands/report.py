@@ -48,7 +48,7 @@ def run(arguments: List[str]) -> int:
         description="Tell a kept run, or a timeline that somebody sent, for a bug tracker. Without FILE: the last run.",
     )
     parser.add_argument("--format", choices=("text", "markdown"), default="text", help="plain text or Markdown")
-    parser.add_argument("--redact", action="store_true", help="leave out user names, home folders and the host name")
+    parser.add_argument("--redact", action="store_true", help="hide users, home folders, hosts and secrets")
     parser.add_argument("file", metavar="FILE", nargs="?", help="a journal, or a timeline in JSON")
     options: argparse.Namespace = parser.parse_args(arguments)
     report = _Report(options.format == "markdown", options.redact)
@@ -85,8 +85,17 @@ class _Report:
         if isinstance(told, Timeline):
             self._look_up_memory(told)
         self._write(told)
-        redact = self._redaction.apply if self._redaction is not None else str
-        return "\n".join(line for render, text in self._lines for line in render(redact(text))) + "\n"
+        if self._redaction is None:
+            lines = [line for render, text in self._lines for line in render(text)]
+        else:
+            for process in told.processes:
+                for _, image in process.images:
+                    self._redaction.learn_arguments(image.argv)
+            lines = [line for render, text in self._lines for line in render(self._redaction.apply(text))]
+            self._item("hidden", self._redaction.told())
+            render, text = self._lines[-1]
+            lines += render(text)
+        return "\n".join(lines) + "\n"
 
     def _take(self, shown: object, story: Told) -> None:
         if isinstance(shown, Amendment) and shown.event is not None:
@@ -124,11 +133,15 @@ class _Report:
     def _write(self, story: Told) -> None:
         run = story.run
         assert run is not None
+        argv = run.argv
+        if self._redaction is not None:
+            self._redaction.learn_arguments(argv)
+            argv = self._redaction.apply_arguments(argv)
         total = sum(self._counts.values())
         refused = "%s refused" % plural(total, "call")
         if not total and story.lost is not None:
             refused = "no refused call was recorded, and the record is incomplete"
-        self._heading("%s: %s" % (printable(_command(run.argv, run.attached)), refused))
+        self._heading("%s: %s" % (printable(_command(argv, run.attached)), refused))
         for key, (event, memory, who) in self._first.items():
             self._refusal(event, memory, who, self._counts[key], self._endings.get(key, ""), self._ladders.get(key))
         for event, who in self._faults[:_MOST]:
@@ -146,7 +159,7 @@ class _Report:
         self._heading("Where")
         host = run.host
         selinux = {None: "not running", True: "enforcing", False: "permissive"}[host.selinux_enforcing]
-        self._item("command", printable(_command(run.argv, run.attached), 2000))
+        self._item("command", printable(_command(argv, run.attached), 2000))
         self._item("started", "%s in %s" % (printable(run.started), printable(run.cwd)))
         self._item("kernel", "%s, %s" % (printable(host.kernel), printable(host.machine)))
         self._item("security", "SELinux %s; modules: %s" % (selinux, printable(", ".join(host.lsm)) or "unknown"))
