@@ -27,7 +27,7 @@ from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.standstill import Standstills
 from wxtrace.live.task import Task
-from wxtrace.live.traced import TRACED, bound_siblings, installs_filter, is_ordered, is_traced
+from wxtrace.live.traced import bound_siblings, installs_filter, is_ordered, is_traced
 from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
 from wxtrace.model.abi import CALL_NUMBERS, I386
 from wxtrace.model.facts import ModeChanged, SignalStop
@@ -141,7 +141,7 @@ class Tracer:
 
     def _seccomp_stop(self, task: Task) -> None:
         info = ptrace.syscall_info(task.tid)
-        if info.ret_data != COOKIE:
+        if info.ret_data != COOKIE or not is_traced(x86.ARCH_ABI.get(info.arch), info.number, info.args):
             # Another tracer's RET_TRACE: without that tracer the kernel would answer ENOSYS (kernel/seccomp.c).
             ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.ORIG_AX, (1 << 64) - 1)
             ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.AX, (1 << 64) - errno.ENOSYS)
@@ -172,11 +172,7 @@ class Tracer:
 
     def _enter(self, task: Task, info: ptrace.SyscallInfo) -> None:
         """A traced call stands before the kernel's door."""
-        abi = x86.ARCH_ABI.get(info.arch)
-        number = info.number
-        if abi is None or number not in TRACED[abi]:
-            self.resume(task)
-            return
+        abi, number = x86.ARCH_ABI[info.arch], info.number
         task.info = (abi, number, info.args)
         task.bearing = number in _BIRTH_NUMBERS
         if number in _CLONE_NUMBERS and task.filtered and asks_for_untraced_child(task.tid, number, info.args):
