@@ -11,17 +11,20 @@ from typing import List, NoReturn, Optional, TextIO
 # Imports leave no garbage: looking for it costs a tenth of the start. Each command turns it on when it begins.
 gc.disable()
 
-from wxtrace.commands import cli  # noqa: E402
-from wxtrace.errors import OutputError, WxtraceError  # noqa: E402
+try:
+    from wxtrace.commands import cli
+    from wxtrace.errors import OutputError, WxtraceError
+except KeyboardInterrupt:
+    os._exit(130)
 
 __all__ = ["command", "main"]
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run one command line; what goes wrong with wxtrace itself is one sentence and an exit status."""
-    _occupy_closed_streams()
-    _show_what_no_locale_has(sys.stdout)
     try:
+        _occupy_closed_streams()
+        _show_what_no_locale_has(sys.stdout)
         status = cli.run(sys.argv[1:] if arguments is None else arguments)
         _flush()
         return status
@@ -40,12 +43,16 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 def command() -> NoReturn:
     """What a shell runs. Ends at once: the interpreter would take each module apart first."""
-    status = main()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            pass
+    status = 130
+    try:
+        status = main()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+    except KeyboardInterrupt:
+        pass
     os._exit(status)
 
 

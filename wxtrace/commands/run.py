@@ -41,9 +41,12 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
     # A signal for the program may come before it runs: it waits until the front can pass it on.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*FORWARDED, signal.SIGINT))
     tracer = os.fork()
     if tracer == 0:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Ctrl-C is for the program, which the terminal or the front sends it to.
+            signal.signal(signal.SIGINT, lambda number, frame: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         ours.close()
         trace(options, command, path, journal, theirs)
@@ -64,6 +67,11 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     gc.freeze()
     gc.enable()
     front.listen(FORWARDED)
+    if command:
+        if signal.SIGINT in signal.sigpending():
+            # It may have come before there was a program.
+            front.pass_on(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     store.make_room()
     failure: Optional[WxtraceError] = None
@@ -126,8 +134,8 @@ def trace(
 
 
 def _leave_keys_to_the_program() -> None:
-    """What the terminal sends reaches the program by itself; the front follows its fate."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
+    """What the terminal sends reaches the program by itself; the front follows its fate. SIGINT is blocked still."""
+    for number in (signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import struct
-from typing import Any, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple
 
 from wxtrace.descriptors import restore_limit
 from wxtrace.live import seccomp
@@ -47,12 +47,15 @@ def launch(
         environment.append(b"TERM=" + terminal)
     # One pair, not two pipes: there may be hardly any descriptors.
     ours, theirs = socket.socketpair()
+    # Ctrl-C is kept for the program: the child is still ours, and may be sent it already.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     pid = os.fork()
     if pid == 0:
         ours.close()
         if descriptors is not None:
             restore_limit(descriptors)
-        _become(path, argv, environment, use_filter, handlers, theirs)
+        _become(path, argv, environment, use_filter, handlers, mask, theirs)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     theirs.close()
     return Launched(pid, ours)
 
@@ -72,6 +75,7 @@ def _become(
     environment: List[bytes],
     use_filter: bool,
     handlers: Mapping[signal.Signals, Any],
+    mask: Set[int],
     channel: socket.socket,
 ) -> NoReturn:
     stage = _IN_FILTER
@@ -80,6 +84,9 @@ def _become(
             os._exit(125)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         # Python ignores these two at its start; whether they had been ignored before, it does not tell.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

@@ -30,7 +30,7 @@ from wxtrace.live.traced import affected_range, bound_siblings, installs_filter,
 from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.facts import ModeChanged, SignalStop
-from wxtrace.model.syscalls.table import BY_NUMBER, NUMBERS, SYSCALLS
+from wxtrace.model.syscalls.table import NUMBERS, SYSCALLS
 
 if TYPE_CHECKING:
     from wxtrace.live.restart import Interruptions
@@ -139,7 +139,7 @@ class Tracer:
 
     def _seccomp_stop(self, task: Task) -> None:
         info = ptrace.syscall_info(task.tid)
-        if info.ret_data != COOKIE:
+        if info.ret_data != COOKIE or not is_traced(x86.ARCH_ABI.get(info.arch), info.number, info.args):
             # Another tracer's RET_TRACE: without that tracer the kernel would answer ENOSYS (kernel/seccomp.c).
             ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.ORIG_AX, (1 << 64) - 1)
             ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.AX, (1 << 64) - errno.ENOSYS)
@@ -170,11 +170,7 @@ class Tracer:
 
     def _enter(self, task: Task, info: ptrace.SyscallInfo) -> None:
         """A traced call stands before the kernel's door."""
-        abi = x86.ARCH_ABI.get(info.arch)
-        number = info.number
-        if abi is None or number not in BY_NUMBER[abi]:
-            self.resume(task)
-            return
+        abi, number = x86.ARCH_ABI[info.arch], info.number
         task.info = (abi, number, info.args)
         task.bearing = number in _BIRTH_NUMBERS
         if number in _CLONE_NUMBERS and task.filtered and asks_for_untraced_child(task.tid, number, info.args):
