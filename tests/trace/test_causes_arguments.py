@@ -90,7 +90,7 @@ FEATURES = [
     Case("aio-no-events", "io_setup", "EINVAL", "argument.pointer", ARGUMENTS, "0 events", PROBE),
     Case("aio-no-pointer", "io_setup", "EFAULT", "argument.pointer", ARGUMENTS, "it was given", PROBE),
     Case("aio-no-context", "io_destroy", "EINVAL", "argument.pointer", ARGUMENTS, "context 0x1000", PROBE),
-    Case("remote-advice", "process_madvise", "EBADF", "fd.bad", ARGUMENTS, "descriptor 99", FAILED),
+    Case("remote-advice", "process_madvise", "EBADF", "fd.bad", ARGUMENTS, "descriptor 99", PROBE),
     Case("aio-too-many", "io_setup", "EINVAL", "argument.length", ARGUMENTS, "4194305 events", PROBE),
     Case("remote-ranges", "process_madvise", "EINVAL", "argument.length", ARGUMENTS, "5000 ranges", PROBE),
     Case("filter-unknown", "seccomp", "EINVAL", "argument.flags", ARGUMENTS, "operation is 0x63", PROBE),

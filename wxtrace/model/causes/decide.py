@@ -287,6 +287,7 @@ _MPROTECT: Tuple[Any, ...] = (
     mprotect.arguments,
     pkey.built_in,
     pkey.allocated,
+    special.vsyscall,
     mseal.sealed,
     mprotect.growth,
     EachVma(
@@ -302,7 +303,6 @@ _MPROTECT: Tuple[Any, ...] = (
         ),
         unmapped.unmapped,
     ),
-    special.vsyscall,
 )
 
 

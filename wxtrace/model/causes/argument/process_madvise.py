@@ -6,8 +6,8 @@ from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, refuses, rule
 from wxtrace.model.causes.argument.entries import ADVICE, FLAGS, LENGTH
 from wxtrace.model.causes.argument.evidence import argument
-from wxtrace.model.causes.catalogue import CAUSES
 from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.fd import BAD
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.madvise import ProcessMadvise
 
@@ -16,7 +16,6 @@ __all__ = ["advice", "arguments", "descriptor", "ended", "rights"]
 _MOST_RANGES = 1024
 """include/uapi/linux/uio.h:UIO_MAXIOV."""
 _CAP_SYS_NICE = 23
-_FD_BAD = CAUSES["fd.bad"]
 
 
 @rule(FLAGS, LENGTH)
@@ -30,12 +29,12 @@ def arguments(ctx: CallContext) -> Answer:
     return LETS_THROUGH
 
 
-@rule(_FD_BAD)
+@rule(BAD)
 def descriptor(ctx: CallContext) -> Answer:
     """EBADF: the descriptor is no pidfd, which nothing here looks at."""
     assert isinstance(ctx.request, ProcessMadvise)
     fact = "descriptor %d does not stand for a process" % ctx.request.pidfd
-    return may_refuse(ctx, _FD_BAD, argument(fact), errno=Errno.EBADF, case="process", by_exclusion=True, fact=fact)
+    return may_refuse(ctx, BAD, argument(fact), errno=Errno.EBADF, case="process", by_exclusion=True, fact=fact)
 
 
 @rule(ADVICE)
