@@ -36,7 +36,7 @@ class Mount(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """Who a process is, where its heap and stack begin (addresses in bytes), and how it ends.
+    """Who a process is, where its heap, stack and what exec wrote on it are (addresses in bytes), and how it ends.
 
     `data_size`: bytes of the program's own data. `exit_code` is a wait status; 0 as well where it may not be read.
     """
@@ -49,6 +49,10 @@ class Stat(NamedTuple):
     start_stack: int
     start_brk: int
     data_size: int
+    arg_start: int
+    arg_end: int
+    env_start: int
+    env_end: int
     exit_code: int
 
 
@@ -79,6 +83,10 @@ def parse_stat(text: bytes) -> Stat:
             int(fields[25]),
             int(fields[44]),
             max(int(fields[43]) - int(fields[42]), 0),
+            int(fields[45]),
+            int(fields[46]),
+            int(fields[47]),
+            int(fields[48]),
             int(fields[49]),
         )
     except ValueError:

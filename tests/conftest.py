@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 from cases import Family, printed_cases
@@ -107,6 +109,20 @@ def environment(tmp_path: Path) -> Dict[str, str]:
     (tmp_path / "temporary").mkdir()
     folders = {"XDG_STATE_HOME": str(tmp_path / "state"), "TMPDIR": str(tmp_path / "temporary")}
     return {**os.environ, **folders, "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def channel() -> Iterator[List[socket.socket]]:
+    """The recorder's end and the front's. Afterwards signals and the timer, which pytest uses too, are as before."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGUSR1)}
+    timer = signal.getitimer(signal.ITIMER_REAL)
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    yield list(ends)
+    for end in ends:
+        end.close()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 Trace = Callable[..., Run]

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Dict, List, Optional, Type
+from typing import Any, Callable, Dict, Generator, List, Optional, Type
 
 WXTRACE = Path(sys.executable).with_name("wxtrace")
 AS_NOBODY = """
@@ -71,6 +71,20 @@ def status_field(pid: int, name: str) -> str:
 def state(pid: int) -> str:
     """R, S, T, t, Z …; empty once the process is gone."""
     return status_field(pid, "State")[:1]
+
+
+def answered(steps: Generator[Any, Any, Any]) -> Any:
+    """What steps come to (wxtrace.live.inquiry) where every question is answered, by this very process."""
+    answer = None
+    while True:
+        try:
+            function, arguments, files = steps.send(answer)
+        except StopIteration as end:
+            return end.value
+        descriptors = [os.open(path, os.O_RDONLY) for path in files]
+        answer = function(*descriptors, *arguments)
+        for fd in descriptors:
+            os.close(fd)
 
 
 def children(pid: int) -> List[int]:

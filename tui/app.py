@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from bisect import bisect_left, bisect_right
-from typing import ClassVar, Iterable, List, Optional
+from typing import ClassVar, Iterable, List, Optional, Sequence
 
 from textual import on, work
 from textual.app import SystemCommand
@@ -16,15 +17,18 @@ from wxtrace.tui.exporting import export
 from wxtrace.tui.filters import ALL, Filter, search_matcher
 from wxtrace.tui.help import KEYS, help_lines
 from wxtrace.tui.issue_text import issue_text
+from wxtrace.tui.lazy_lines import LazyLines
 from wxtrace.tui.lines import Line
 from wxtrace.tui.output_pane import LEAVE_KEY
 from wxtrace.tui.pane import Pane
-from wxtrace.tui.processes import process_lines
-from wxtrace.tui.regions import history_lines
+from wxtrace.tui.processes import ProcessLines, nothing_refused
+from wxtrace.tui.regions import HistoryLines
 from wxtrace.tui.run_app import RunApp
 
 __all__ = ["TraceApp"]
 
+_WORKING = 0.010
+"""Seconds between two looks at the keyboard."""
 _LIGHT, _DARK = "textual-light", "textual-dark"
 
 
@@ -58,7 +62,9 @@ class TraceApp(RunApp):
     def _select(self, n: int) -> None:
         self.touched = True
         self.events.follow = False
-        if not self.events.select(n):
+        if not 1 <= n <= len(self.index):
+            self.say("Event %d is not in this record%s." % (n, "" if self.index.complete else " so far"))
+        elif not self.events.select(n):
             self.events.relist(ALL, self.events.listing.fold)
             self.events.select(n)
             self.say("The filter hid that event: all are listed again.")
@@ -79,7 +85,7 @@ class TraceApp(RunApp):
             self._waits_at = self.events.selected or 1
             self.say("Reading on to the next refused call … (moving the cursor stops it)")
         elif not alarms:
-            self.say("Nothing was refused%s." % ("" if self.index.complete else " so far"))
+            self.say(nothing_refused(self.index))
         else:
             self.say("That was the last refused call%s." % ("" if self.index.complete else " so far"))
 
@@ -99,7 +105,7 @@ class TraceApp(RunApp):
         if i > 0:
             self._select(alarms[i - 1])
         else:
-            self.say("Nothing was refused before." if alarms else "Nothing was refused.")
+            self.say("Nothing was refused before." if alarms else nothing_refused(self.index))
 
     def action_follow(self) -> None:
         """The newest event, and every newer one."""
@@ -138,12 +144,18 @@ class TraceApp(RunApp):
         row, n = self.map.row, self.map.n
         if row is None or n is None:
             return
-        lines = history_lines(self.index, row, self.map.space, n)
+        lines = HistoryLines(self.index, row, self.map.space, n)
+        await self._work_on(lines)
         line = await self.push_screen_wait(
             LinesDialog("What became of these pages (Enter: go there)", lines, len(lines) - 1)
         )
         if line is not None and line.jump is not None:
             self._jump(line.jump)
+
+    async def _work_on(self, lines: LazyLines) -> None:
+        """In slices: a key that comes meanwhile is answered first."""
+        while not lines.work(_WORKING):
+            await asyncio.sleep(0)
 
     # Panes
 
@@ -182,9 +194,9 @@ class TraceApp(RunApp):
     @work
     async def action_processes(self) -> None:
         """The tree; Enter lists one process."""
-        line = await self.push_screen_wait(
-            LinesDialog("Processes (Enter: list only its events)", process_lines(self.index))
-        )
+        lines = ProcessLines(self.index)
+        await self._work_on(lines)
+        line = await self.push_screen_wait(LinesDialog("Processes (Enter: list only its events)", lines))
         if line is not None and line.copy is not None:
             self._filter(ALL._replace(process=line.copy))
 
@@ -298,7 +310,7 @@ class TraceApp(RunApp):
         if text is not None:
             self._copy(text)
 
-    def _issue(self, lines: List[Line]) -> str:
+    def _issue(self, lines: Sequence[Line]) -> str:
         run = self.index.story.run
         return issue_text(
             lines, " ".join(run.argv) if run is not None else "", run.tool_version if run is not None else ""

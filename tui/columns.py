@@ -62,7 +62,7 @@ class Columns:
         self.whos: List[Who] = []
         self.kind = array("I")
         self.who = array("I")
-        self.space = array("I")
+        self.space = array("Q")
         self.t_ns = array("Q")
         self.entry = array("q")
         """Where the call stands in the journal; -1 for an event that is no call, or one that came late."""
@@ -118,12 +118,11 @@ class Columns:
             self.whos.append(Who(event.proc, event.pid, event.tid, process.title))
         self.kind.append(kind)
         self.who.append(who_id)
-        self.space.append(event.space)
-        self.t_ns.append(event.t_ns)
+        self.space.append(_of_64_bits(event.space))
+        self.t_ns.append(_of_64_bits(event.t_ns))
         self.entry.append(entry)
-        self.low.append(low)
-        # The end of all addresses is one more than 64 bits hold.
-        self.high.append(min(high, (1 << 64) - 1))
+        self.low.append(_of_64_bits(low))
+        self.high.append(_of_64_bits(high))
         if event.outcome in ALARMS:
             self.alarms.append(event.n)
         if key[-1]:
@@ -136,6 +135,11 @@ class Columns:
     def who_of(self, n: int) -> Who:
         """Who made event n."""
         return self.whos[self.who[n - 1]]
+
+
+def _of_64_bits(value: int) -> int:
+    """The end of all addresses is one more than they hold, and a file that was sent holds what it likes."""
+    return min(max(value, 0), (1 << 64) - 1)
 
 
 def _gains(before: Optional[str], provenance: Optional[str]) -> bool:

@@ -23,13 +23,13 @@ def story_at(index: Index, event: Event) -> Tuple[Story, Optional[AddressSpace]]
     story = index.moment(event.n)
     space = _space(story, event.space)
     if space is None or not len(space):
-        story = index.before(event.n)
-        space = _space(story, event.space)
+        space = index.left_at(event)
     return story, space
 
 
 def _space(story: Story, id: int) -> Optional[AddressSpace]:
-    return next((state.space for state in story.spaces if state.space.id == id), None)
+    # Most are gone, and looked at are rather the later ones.
+    return next((state.space for state in reversed(story.spaces) if state.space.id == id), None)
 
 
 class WhyPane(LinePane):

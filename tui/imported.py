@@ -165,7 +165,8 @@ class ImportedIndex(Index):
         if not self._taken:
             self._taken.append(self._checkpoints.take(self._maps))
         every = _BLOCK * _BLOCKS_A_CHECKPOINT
-        wanted = min((n - 1) // every, len(self._taken) - 1)
+        # Before the first event, too.
+        wanted = max(min((n - 1) // every, len(self._taken) - 1), 0)
         if self._walked is None or self._walk_at > n or self._walk_at < wanted * every:
             self._walked, self._walk_at = restore(self._taken[wanted]), wanted * every
         while self._walk_at < n:
@@ -175,9 +176,9 @@ class ImportedIndex(Index):
                 self._taken.append(self._checkpoints.take(self._walked))
         return self._walked
 
-    def before(self, n: int) -> Any:
-        """The maps right before event n."""
-        return self.moment(n - 1)
+    def left_at(self, event: Event) -> Optional[AddressSpace]:
+        """The space of an event that left nothing of it, as it was before."""
+        return next((state.space for state in self.moment(event.n - 1).spaces if state.space.id == event.space), None)
 
 
 class _Known(Frozen):

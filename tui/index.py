@@ -15,7 +15,8 @@ from wxtrace.errors import RecordError
 from wxtrace.frozen import replace
 from wxtrace.model.checkpoint import Checkpoint, Checkpoints, restore
 from wxtrace.model.event import Amendment, CallStack, Event
-from wxtrace.model.facts import Call, Lost, Mismatch, Note, RunEnded
+from wxtrace.model.facts import Call, Lost, Mismatch, Note, RunEnded, TaskExited
+from wxtrace.model.space import AddressSpace
 from wxtrace.model.story import Story
 from wxtrace.printable import printable
 from wxtrace.record.journal import JournalReader, Place, call_at
@@ -65,6 +66,7 @@ class Index:
         self._next_checkpoint = 0
         self._whole: Dict[int, Event] = {}
         self._walk: Optional[_Walk] = None
+        self._left: Optional[AddressSpace] = None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -102,12 +104,8 @@ class Index:
             return True
         self._facts = None
         if not self._follow and not self.complete:
-            if self.story.run is None:
-                raise RecordError(
-                    "%s holds no run: it ends before the program was started" % self.name
-                    if self._reader.opened
-                    else "%s is not a wxtrace journal" % self.name
-                )
+            if not self._reader.opened:
+                raise RecordError("%s is not a wxtrace journal" % self.name)
             self._end(self._reader.cut or ENDS_EARLY)
         return count > 0
 
@@ -116,6 +114,8 @@ class Index:
         self._follow = False
 
     def _end(self, why: Optional[str]) -> None:
+        if self.story.run is None:
+            raise RecordError("%s holds no run: it ends before the program was started" % self.name)
         if why is not None:
             self.story.lost = why
         for shown in self.story.finish():
@@ -132,6 +132,8 @@ class Index:
                 _CHECKPOINT_BYTES, 2 * len(checkpoint.state), _BYTES_A_PIECE * checkpoint.pieces
             )
         self._position = place.entry
+        if type(fact) is TaskExited:
+            self._left = self.story.space_of(fact.tid)
         for shown in self.story.feed(fact):
             self._shown(shown, fact, place.entry)
         if type(fact) is RunEnded:
@@ -201,7 +203,11 @@ class Index:
         if walk is None or walk.at != at or walk.n > n:
             self._walk = _Walk(at, self._stretches[at], self._record)
             return False
-        return walk.on_to(n, time.perf_counter() + seconds)
+        try:
+            return walk.on_to(n, time.perf_counter() + seconds)
+        except RecordError:
+            # Whoever asks for it now is told.
+            return True
 
     def _walk_to(self, n: int, rewind: bool) -> _Walk:
         at = bisect_right(self._firsts, n) - 1
@@ -211,9 +217,10 @@ class Index:
         walk.on_to(n)
         return walk
 
-    def before(self, n: int) -> Story:
-        """The story right before event n."""
-        return self.moment(n - 1) if n > 1 else Story()
+    def left_at(self, event: Event) -> Optional[AddressSpace]:
+        """The space that an event took its last user from, as it was; to be asked for right after `moment` of it."""
+        left = self._left if event.n >= len(self.columns) or self._walk is None else self._walk.left
+        return left if left is not None and left.id == event.space else None
 
 
 class _Walk:
@@ -222,6 +229,8 @@ class _Walk:
     def __init__(self, at: int, stretch: _Stretch, record: JournalBytes) -> None:
         self.at = at
         self.story = restore(stretch.checkpoint)
+        self.left: Optional[AddressSpace] = None
+        """Of the task that ended last."""
         self._first = stretch.first
         self._events: List[Event] = []
         self._facts = JournalReader(record.cursor(), record.name, stretch.place).placed()
@@ -236,6 +245,8 @@ class _Walk:
         if self.n >= n:
             return True
         for _, fact in self._facts:
+            if type(fact) is TaskExited:
+                self.left = self.story.space_of(fact.tid)
             self._events += [shown for shown in self.story.feed(fact) if isinstance(shown, Event)]
             if self.n >= n:
                 return True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Sequence
 
+from wxtrace.commands.markdown import code_block, code_span, inert
+from wxtrace.printable import printable
 from wxtrace.tui.lines import Line
 
 __all__ = ["issue_text"]
@@ -11,7 +13,7 @@ __all__ = ["issue_text"]
 _LABEL = 9
 
 
-def issue_text(lines: List[Line], command: str, tool: str) -> str:
+def issue_text(lines: Sequence[Line], command: str, tool: str) -> str:
     """The why pane in Markdown: a code block, in which nothing is markup, and where it was seen."""
     body: List[str] = []
     for line in lines:
@@ -20,13 +22,8 @@ def issue_text(lines: List[Line], command: str, tool: str) -> str:
             body.append("%-9s%s" % (label, text))
         else:
             body[-1] += " " + text.strip() if not text.startswith("$ ") else "\n" + " " * _LABEL + text
-    fence = "```"
-    while any(fence in text for text in body):
-        fence += "`"
-    return "%s\n%s\n%s\n\nSeen in `%s` with wxtrace %s.\n" % (
-        fence,
-        "\n".join(body),
-        fence,
-        command.replace("`", "'"),
-        tool,
+    return "%s\n\nSeen in %s with wxtrace %s.\n" % (
+        code_block("\n".join(body)),
+        code_span(printable(command, 2000)),
+        inert(printable(tool)),
     )

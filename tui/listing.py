@@ -77,8 +77,8 @@ class Listing:
         return bisect_right(self._first, n) - 1
 
     def shows(self, n: int) -> bool:
-        """Whether event n passes the filter."""
-        return self._matches is None or self._matches(n)
+        """Whether there is an event n, and it passes the filter."""
+        return 1 <= n <= len(self._columns) and (self._matches is None or self._matches(n))
 
     def members(self, row: int) -> Sequence[int]:
         """The events that a row stands for, in order."""

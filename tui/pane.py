@@ -194,11 +194,11 @@ class Pane(ScrollView, can_focus=True):
 
 
 class LinePane(Pane):
-    """A pane whose lines are all there."""
+    """A pane over lines that are all there, or made when they are looked at."""
 
     def __init__(self, lines: Sequence[Line] = (), **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.lines: List[Line] = list(lines)
+        self.lines = lines
 
     def on_mount(self) -> None:
         """The lines that were given."""
@@ -215,7 +215,7 @@ class LinePane(Pane):
 
     def set_lines(self, lines: Sequence[Line], cursor: int = 0) -> None:
         """Other lines, from the top."""
-        self.lines = list(lines)
+        self.lines = lines
         self.cursor = cursor if self.lines else -1
         self.lines_changed()
         self.scroll_to(y=0, animate=False, force=True)

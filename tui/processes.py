@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional
+from collections import Counter
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from rich.cells import cell_len
 
@@ -12,9 +13,10 @@ from wxtrace.model.story import signal_name
 from wxtrace.printable import printable
 from wxtrace.tui.columns import Columns
 from wxtrace.tui.index import Index
+from wxtrace.tui.lazy_lines import LazyLines
 from wxtrace.tui.lines import Line, Span, cut, labelled, paragraph
 
-__all__ = ["State", "advice", "header_line", "process_lines", "who_words"]
+__all__ = ["ProcessLines", "State", "advice", "header_line", "who_words"]
 
 _MOST_COUNTED = 1000
 """Gains that are looked through; this is asked at every look at a program that runs."""
@@ -58,6 +60,8 @@ def header_line(index: Index, state: State, width: int) -> Line:
     spans.append(Span("  "))
     if refused:
         spans.append(Span("✗ %d refused" % refused, "refused"))
+    elif story.lost is not None:
+        spans.append(Span("no refused call recorded"))
     else:
         spans.append(Span("nothing refused" if index.complete else "nothing refused yet", "good"))
     text = "  %s  %s  %.2f s" % (
@@ -72,6 +76,13 @@ def header_line(index: Index, state: State, width: int) -> Line:
         spans.append(Span("  incomplete", "warn"))
     room = width - sum(cell_len(span.text) for span in spans)
     return Line([Span(cut(printable(command, 400), max(room, 8)), "heading"), *spans])
+
+
+def nothing_refused(index: Index, live: bool = False) -> str:
+    """The sentence for a record without a refused call, as far as it goes."""
+    if index.story.lost is not None:
+        return "No refused call was recorded, but the record is incomplete."
+    return "Nothing was refused%s." % ("" if index.complete and not live else " so far")
 
 
 def _standing(index: Index, state: State) -> Span:
@@ -97,8 +108,7 @@ def advice(index: Index, state: State, width: int = 80) -> List[Line]:
             return [Line([Span("Waiting for the first call …", "quiet")])]
         return [Line([Span("Nothing was recorded.", "heading")])]
     if not index.columns.alarms:
-        running = state.live or not index.complete
-        lines += paragraph("Nothing was refused%s." % (" so far" if running else ""), width, "heading")
+        lines += paragraph(nothing_refused(index, state.live), width, "heading")
         if index.columns.gains:
             lines += paragraph("%s: press x to see which." % _gains_words(index.columns), width)
         else:
@@ -119,22 +129,42 @@ def _gains_words(columns: Columns) -> str:
     return "%s became executable" % plural(len(regions), "region")
 
 
-def process_lines(index: Index) -> List[Line]:
+class ProcessLines(LazyLines):
     """The tree, each process with its command, refused calls and ending; Enter lists its events."""
-    refused: Dict[int, int] = {}
-    for n in index.columns.alarms:
-        proc = index.columns.who_of(n).proc
-        refused[proc] = refused.get(proc, 0) + 1
-    children: Dict[Optional[int], List[Process]] = {}
-    for process in index.story.processes:
-        children.setdefault(process.parent, []).append(process)
-    lines: List[Line] = []
-    stack = [(process, 0) for process in reversed(children.get(None, []))]
-    while stack:
-        process, depth = stack.pop()
-        lines.append(_process_line(process, depth, refused.get(process.id, 0)))
-        stack += [(child, depth + 1) for child in reversed(children.get(process.id, []))]
-    return lines
+
+    def __init__(self, index: Index) -> None:
+        super().__init__()
+        self._index = index
+        self._refused: Counter[int] = Counter()
+        self._rows: List[Tuple[Process, int]] = []
+
+    def steps(self) -> Iterator[None]:
+        """Alarm by alarm, then process by process."""
+        columns = self._index.columns
+        for n in columns.alarms:
+            self._refused[columns.who_of(n).proc] += 1
+            yield
+        children: Dict[Optional[int], List[Process]] = {}
+        for process in self._index.story.processes:
+            children.setdefault(process.parent, []).append(process)
+            yield
+        open_levels = [iter(children.get(None, ()))]
+        while open_levels:
+            child = next(open_levels[-1], None)
+            if child is None:
+                open_levels.pop()
+                continue
+            self._rows.append((child, len(open_levels) - 1))
+            open_levels.append(iter(children.get(child.id, ())))
+            yield
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def line(self, row: int) -> Line:
+        """One process."""
+        process, depth = self._rows[row]
+        return _process_line(process, depth, self._refused[process.id])
 
 
 def _process_line(process: Process, depth: int, refused: int) -> Line:

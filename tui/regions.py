@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
+from wxtrace.errors import RecordError
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Event, Touched
+from wxtrace.model.processes import SpaceState
 from wxtrace.model.region import Piece
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.trampolines import SHORT
 from wxtrace.printable import printable
-from wxtrace.tui.columns import ALARMS, Columns
+from wxtrace.tui.columns import ALARMS
 from wxtrace.tui.index import Index
+from wxtrace.tui.lazy_lines import LazyLines
 from wxtrace.tui.lines import Line, Span
 from wxtrace.tui.short import call_words, seconds_text, size_words, told_words
 
-__all__ = ["MapRow", "RegionMap", "history_lines", "map_at"]
+__all__ = ["HistoryLines", "MapRow", "RegionMap", "map_at"]
 
+_EVENTS_A_STEP = 64
 _JOINED_UP_TO = 4096
 """Pieces; a larger map is shown piece by piece, as it is compacted already."""
 
@@ -199,53 +203,75 @@ def _gone(part: Touched) -> MapRow:
 # How a region came to be
 
 
-def history_lines(index: Index, row: MapRow, space: int, upto: int) -> List[Line]:
+class HistoryLines(LazyLines):
     """Every event up to `upto` that touched these pages, each a jump; the newest last."""
-    lines = [Line([Span("%x-%x %s %s" % (row.start, row.end, row.perms, row.provenance), "heading")])]
-    piece = row.piece
-    since = 1
-    if piece is not None:
-        region = piece.region
-        if region.created_by is None:
-            found = "found in the map" if region.inferred else "there since the program was loaded"
-            lines.append(Line([Span("created  ", "label"), Span(found)]))
-        else:
-            since = region.created_by
-    for n in _touching(index.columns, _lineage(index, space, upto), row.start, row.end, since):
+
+    def __init__(self, index: Index, row: MapRow, space: int, upto: int) -> None:
+        super().__init__()
+        self._index = index
+        self._row = row
+        self._space = space
+        self._upto = upto
+        self._found: List[int] = []
+        self._head = [Line([Span("%x-%x %s %s" % (row.start, row.end, row.perms, row.provenance), "heading")])]
+        self._since = 1
+        if row.piece is not None:
+            region = row.piece.region
+            if region.created_by is None:
+                found = "found in the map" if region.inferred else "there since the program was loaded"
+                self._head.append(Line([Span("created  ", "label"), Span(found)]))
+            else:
+                self._since = max(region.created_by, 1)
+
+    def steps(self) -> Iterator[None]:
+        """Space by space of those that it was forked from, and event by event."""
+        states: Dict[int, SpaceState] = {}
+        for state in self._index.story.spaces:
+            states[state.space.id] = state
+            yield
+        space, upto = self._space, min(self._upto, len(self._index))
+        for _ in range(len(states)):
+            yield from self._touching(space, upto)
+            known = states.get(space)
+            if known is None or known.parent is None or known.forked_at is None:
+                break
+            space, upto = known.parent, min(upto, known.forked_at)
+        self._found.sort()
+        if len(self) == 1:
+            self._head.append(Line([Span("No traced call touched it.", "quiet")]))
+
+    def _touching(self, space: int, upto: int) -> Iterator[None]:
+        columns = self._index.columns
+        start, end = self._row.start, self._row.end
+        for first in range(self._since - 1, upto, _EVENTS_A_STEP):
+            part = slice(first, min(first + _EVENTS_A_STEP, upto))
+            rows = zip(columns.space[part], columns.low[part], columns.high[part])
+            self._found += [
+                first + i for i, (s, low, high) in enumerate(rows, 1) if s == space and low < end and high > start
+            ]
+            yield
+
+    def __len__(self) -> int:
+        return len(self._head) + len(self._found)
+
+    def line(self, row: int) -> Line:
+        """One event, behind what is known beside events."""
+        if row < len(self._head):
+            return self._head[row]
+        n, piece = self._found[row - len(self._head)], self._row.piece
         label = "created" if piece is not None and n == piece.region.created_by else ""
         if piece is not None and n == piece.sealed_by:
             label = "sealed"
-        lines.append(_event_line(index, n, label))
-    if len(lines) == 1:
-        lines.append(Line([Span("No traced call touched it.", "quiet")]))
-    return lines
-
-
-def _lineage(index: Index, space: int, upto: int) -> List[Tuple[int, int]]:
-    """(space, last event) for the space and those it was forked from."""
-    states = {state.space.id: state for state in index.story.spaces}
-    found: List[Tuple[int, int]] = []
-    while space in states and len(found) < len(states):
-        found.append((space, upto))
-        state = states[space]
-        if state.parent is None or state.forked_at is None:
-            break
-        space, upto = state.parent, min(upto, state.forked_at)
-    return found
-
-
-def _touching(columns: Columns, lineage: List[Tuple[int, int]], start: int, end: int, since: int) -> List[int]:
-    found: List[int] = []
-    for space, upto in lineage:
-        rows = zip(columns.space[since - 1 : upto], columns.low[since - 1 : upto], columns.high[since - 1 : upto])
-        found += [since + i for i, (s, low, high) in enumerate(rows) if s == space and low < end and high > start]
-    return sorted(found)
+        return _event_line(self._index, n, label)
 
 
 def _event_line(index: Index, n: int, label: str) -> Line:
     kind = index.columns.kind_of(n)
-    call = index.call(n)
-    text = call_words(call) if call is not None else told_words(kind.name, index.details(n))
+    try:
+        call = index.call(n)
+        text = call_words(call) if call is not None else told_words(kind.name, index.details(n))
+    except RecordError as error:
+        text = str(error)
     became = " → %s" % kind.after if kind.after else " gone" if kind.before and not kind.alarm else ""
     spans = [
         Span("%-8s " % label, "label"),

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from typing import List, Optional
+from typing import Optional, Sequence
 
 from textual import on
 from textual.app import App, ComposeResult
@@ -15,6 +15,7 @@ from textual.timer import Timer
 from textual.widgets import Footer
 
 from wxtrace.errors import RecordError
+from wxtrace.printable import printable
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.opening import begins_as_json
 from wxtrace.tui.detail_panes import RegionPane, WhyPane
@@ -213,7 +214,7 @@ class RunApp(App[int]):
 
     def say(self, text: str, role: str = "heading") -> None:
         """A sentence at the bottom, for some seconds."""
-        self.query_one(Notice).say(text, role, _NOTICE)
+        self.query_one(Notice).say(printable(text), role, _NOTICE)
 
     # What is selected
 
@@ -254,7 +255,7 @@ class RunApp(App[int]):
         """Text is wrapped anew, and another pane may be there now."""
         self.show_soon()
 
-    def lines_of_why(self) -> List[Line]:
+    def lines_of_why(self) -> Sequence[Line]:
         """What the why pane shows of the selected event."""
         self.show_details()
         return self.why.lines

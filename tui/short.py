@@ -40,9 +40,9 @@ def call_words(call: Call) -> str:
 def told_words(name: str, details: Dict[str, Any]) -> str:
     """An event that is no call."""
     if name in ("exec", "attach"):
-        argv = details.get("argv") or str(details.get("exe", ""))
+        argv = details.get("argv") or details.get("exe", "")
         # A timeline has the command in one string.
-        return printable("%s %s" % (name, argv if isinstance(argv, str) else " ".join(map(str, argv))), _MOST)
+        return printable("%s %s" % (name, " ".join(map(str, argv)) if isinstance(argv, list) else argv), _MOST)
     if name in ("fork", "clone"):
         return "%s → %s" % (name, details.get("child", "?"))
     if name == "exit":

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
-from typing import List, NoReturn, Optional
+from typing import List, NoReturn, Optional, TextIO
 
 # Imports leave no garbage: looking for it costs a tenth of the start. Each command turns it on when it begins.
 gc.disable()
 
-from wxtrace.commands import cli  # noqa: E402
-from wxtrace.errors import WxtraceError  # noqa: E402
+try:
+    from wxtrace.commands import cli
+    from wxtrace.errors import OutputError, WxtraceError
+except KeyboardInterrupt:
+    os._exit(130)
 
 __all__ = ["command", "main"]
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run one command line; what goes wrong with wxtrace itself is one sentence and an exit status."""
-    _occupy_closed_streams()
     try:
+        _occupy_closed_streams()
+        _show_what_no_locale_has(sys.stdout)
         status = cli.run(sys.argv[1:] if arguments is None else arguments)
-        if not sys.stdout.closed:
-            sys.stdout.flush()
+        _flush()
         return status
     except WxtraceError as error:
         return cli.report(error)
@@ -32,18 +36,41 @@ def main(arguments: Optional[List[str]] = None) -> int:
         # Whoever read our output has gone; not worth a word.
         return 141
     except OSError as error:
-        return cli.report(WxtraceError("output cannot be written: %s" % error.strerror))
+        # What failed of reading and writing has a sentence of its own where it is known.
+        what = "%s: " % os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+        return cli.report(WxtraceError("the system refused something: %s%s" % (what, error.strerror or error)))
 
 
 def command() -> NoReturn:
     """What a shell runs. Ends at once: the interpreter would take each module apart first."""
-    status = main()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            pass
+    status = 130
+    try:
+        status = main()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+    except KeyboardInterrupt:
+        pass
     os._exit(status)
+
+
+def _flush() -> None:
+    if sys.stdout.closed:
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError("standard output takes no more: %s" % error.strerror) from None
+
+
+def _show_what_no_locale_has(stream: TextIO) -> None:
+    """Our own signs, and foreign names, where the terminal's character set lacks them."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _occupy_closed_streams() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from conftest import assert_valid
@@ -190,14 +191,53 @@ def test_the_program_goes_on_when_the_tracer_is_killed(environment: Environment,
     assert "the tracer died, while the program goes on" in words.splitlines()[-1]
 
 
-def test_a_wait_without_a_timeout_is_not_interrupted(environment: Environment, program: Program) -> None:
+ATTACHES = 3
+FOR_EVER = ["epoll_wait", "semop", "rt_sigtimedwait", "io_getevents", "read"]
+TIMED = ["epoll_wait", "semtimedop", "rt_sigtimedwait", "read", "recvfrom", "recvmmsg", "accept"]
+
+
+def test_only_waits_with_a_timeout_are_interrupted_once_and_named(
+    environment: Environment, program: Program, tmp_path: Path
+) -> None:
+    out = tmp_path / "timeline.json"
+    named: List[str] = []
     with subprocess.Popen(
         [str(program("life_waiting"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin and process.stdout
         assert process.stdout.readline() == "waiting\n"
-        for _ in range(3):
-            with attached(environment, process.pid):
+        waiting = [int(tid) for tid in os.listdir("/proc/%d/task" % process.pid)]
+        until(lambda: all(state(tid) == "S" for tid in waiting))
+        for _ in range(ATTACHES):
+            with attached(environment, process.pid, "-o", out):
                 pass
+            for note in json.loads(out.read_text())["notes"]:
+                named += re.findall(r"(\w+) in thread \d+", note["text"])
         process.stdin.close()
-        assert process.stdout.read() == "interrupted 0 times\n"
+        counted = dict(line.rsplit(": ", 1) for line in process.stdout.read().splitlines())
+
+    assert counted == {**{name + " for ever": "0" for name in FOR_EVER}, **{name: str(ATTACHES) for name in TIMED}}
+    assert sorted(named) == sorted(TIMED * ATTACHES)
+
+
+def test_a_wait_that_cannot_be_run_again_does_not_notice_that_it_is_let_go(
+    environment: Environment, program: Program
+) -> None:
+    """Everybody is let go by the tracer's end, which wakes nobody."""
+    with subprocess.Popen(
+        [str(program("life_waiting"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == "waiting\n"
+        tids = [int(tid) for tid in os.listdir("/proc/%d/task" % process.pid)]
+        until(lambda: all(state(tid) == "S" for tid in tids))
+        with attached(environment, process.pid):
+            until(lambda: all(state(tid) == "S" for tid in tids))
+            woken = [switches(tid) for tid in tids]
+        assert [switches(tid) for tid in tids] == woken
+        process.stdin.close()
+
+
+def switches(tid: int) -> str:
+    """How often a thread went to sleep by itself."""
+    return status_field(tid, "voluntary_ctxt_switches")

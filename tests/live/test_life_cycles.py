@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, List
 
@@ -192,6 +193,24 @@ def test_a_call_for_another_tracer_stays_refused(trace: Trace, program: Program,
 
     assert (run.status, run.mismatches) == (0, 0), run.stderr
     assert [event["errno"] for event in run.events("mprotect") if event["errno"]] == ["ENOSYS"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stop_with_our_data_is_another_tracers_where_our_filter_is_silent(
+    environment: Dict[str, str], program: Program, mode: str
+) -> None:
+    code = "import wxtrace.live.seccomp as ours; ours.COOKIE = 7; import wxtrace.__main__ as main; main.command()"
+    line = [sys.executable, "-c", code, "--mode", mode, "--", program("life_filters")]
+    done = subprocess.run([*line, "somebody-elses-trace-of-another-call"], env=environment, capture_output=True)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_data_of_our_stops_is_another_in_each_run() -> None:
+    code = "import wxtrace.live.seccomp as ours; print(ours.COOKIE)"
+    said = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(4)}
+
+    assert len(said) > 1
 
 
 @pytest.mark.parametrize("mode", MODES)

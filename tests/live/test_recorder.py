@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import socket
 import tempfile
-from typing import Any, Dict, Iterator, List
-
-import pytest
+from typing import Any, Dict, List
 
 from wxtrace.channel import JOURNAL_BYTES
 from wxtrace.live.recorder import Recorder
@@ -19,20 +16,6 @@ from wxtrace.record.journal import JournalReader
 from wxtrace.record.store import NewJournal
 
 CALL = Call(1, 2, 0, 10, (0, 4096, 1, 0, 0, 0), 0)
-
-
-@pytest.fixture
-def channel() -> Iterator[List[socket.socket]]:
-    """The recorder's end and the front's. Afterwards signals and the timer, which pytest uses too, are as before."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGUSR1)}
-    timer = signal.getitimer(signal.ITIMER_REAL)
-    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    yield list(ends)
-    for end in ends:
-        end.close()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def raw(front: socket.socket) -> List[bytes]:

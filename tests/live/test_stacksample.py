@@ -11,7 +11,7 @@ import pytest
 
 from wxtrace.live import procfs
 from wxtrace.live.procfs import MapsFile
-from wxtrace.live.stacksample import MOST_STACK_BYTES, StackSample, take_sample
+from wxtrace.live.stacksample import MOST_STACK_BYTES, StackSample, sample_by
 
 PAGE = 4096
 CS_64 = 0x33
@@ -43,7 +43,12 @@ class Registers:
 
 
 def sample(maps: MapsFile, **registers: int) -> Optional[StackSample]:
-    return take_sample(os.getpid(), Registers(**registers), maps)
+    memory = os.open("/proc/self/mem", os.O_RDONLY)
+    try:
+        found = sample_by(memory, os.getpid(), Registers(**registers))
+    finally:
+        os.close(memory)
+    return found[0] if found else None
 
 
 def test_a_stack_from_its_red_zone_to_the_last_page_with_contents(maps: MapsFile) -> None:

@@ -241,6 +241,8 @@ RECORDS = [
         replace(BARE, segment=Segment(0o666, 1, 1, False)),
         says="mode 666",
     ),
+    Record("kernel.no-call", ("mseal", ANON_AT, PAGE, 0), "ENOSYS", host=OLD, says="came with Linux 6.10"),
+    Record("secretmem", ("memfd_secret", 0), "ENOSYS", host=replace(HOST, kernel="5.13.1"), says="Linux 5.14"),
     Record("unknown", ("munmap", ANON_AT, PAGE), "EINTR", sure="possible", says="fatal signal"),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List
 
-from stories import ANON_AT, MAPS, PAGE, RW, RX, Told, vma
+from stories import ANON_AT, MAPS, PAGE, RW, RX, R, Told, vma
 
 from wxtrace.model.checkpoint import Checkpoints, restore
 from wxtrace.model.facts import Probe
@@ -85,3 +85,36 @@ def test_checkpoints_share_the_parts_of_a_map_that_did_not_change() -> None:
     assert len(other - one) <= 2
     assert restore(second).space.pieces() == holder.space.pieces()
     assert restore(first).space.pieces() != holder.space.pieces()
+
+
+def forked(times: int) -> Told:
+    """So many children, one after the other."""
+    told = Told()
+    for tid in range(1000, 1000 + times):
+        told.start(tid, space=tid, how="fork", parent=100)
+        told.call("mprotect", ANON_AT, PAGE, R, tid=tid)
+        told.exit(tid, code=tid % 3)
+    return told
+
+
+def test_who_is_gone_is_held_and_not_copied() -> None:
+    told = forked(300)
+    again = restore(Checkpoints().take(told.story))
+
+    copied = [process.pid for process, its in zip(told.story.processes, again.processes) if process is not its]
+    assert copied == [100]
+    assert sum(state is not its for state, its in zip(told.story.spaces, again.spaces)) == 1
+
+
+def test_who_is_gone_is_there_in_a_replay() -> None:
+    told = forked(700)
+    checkpoints = Checkpoints()
+    checkpoints.take(told.story)
+    told.start(200, space=2, how="fork", parent=100)
+    again = restore(checkpoints.take(told.story))
+
+    assert [(p.id, p.pid, p.exit_code) for p in again.processes] == [
+        (p.id, p.pid, p.exit_code) for p in told.story.processes
+    ]
+    assert [state.space.id for state in again.spaces] == [state.space.id for state in told.story.spaces]
+    assert rest(again) == rest(told.story)

@@ -115,7 +115,29 @@ static long append_only(void)
 	return answer;
 }
 
+/* No part of a ring has this offset; already io_uring_get_unmapped_area refuses it, with ENOMEM. */
+static long uring_offset(void)
+{
+	unsigned int parameters[30] = {0};
+	int fd = syscall(SYS_io_uring_setup, 4, parameters);
+
+	need(fd >= 0, "a ring of io_uring");
+	return mmap_call(NULL, PAGE, RW, MAP_SHARED, fd, 0x70000000);
+}
+
+/* A ring has a page and a power of two of them. */
+static long perf_pages(void)
+{
+	unsigned int attr[32] = {1, 128};
+	int fd = syscall(SYS_perf_event_open, attr, 0, -1, -1, 0);
+
+	need(fd >= 0, "a perf event");
+	return mmap_call(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0);
+}
+
 static const struct attempt attempts[] = {
+	{"uring-offset", uring_offset},
+	{"perf-pages", perf_pages},
 	{"write-mode-mmap", write_mode_mmap},
 	{"write-mode-validate", write_mode_validate},
 	{"write-mode-mprotect", write_mode_mprotect},

@@ -101,6 +101,57 @@ static long locked_brk(void)
 	return syscall(SYS_brk, now + 4 * MIB) == (long)(now + 4 * MIB) ? 0 : -1;
 }
 
+static long space_shmat(void)
+{
+	int id = segment(64 * MIB, 0600);
+
+	limit(RLIMIT_AS, 32 * MIB);
+	return (long)attach(id, NULL, 0);
+}
+
+static long locked_shmat(void)
+{
+	lock_at_most(MIB);
+	need(mlockall(MCL_FUTURE) == 0, "MCL_FUTURE");
+	return (long)attach(segment(64 * MIB, 0600), NULL, 0);
+}
+
+static long space_dontunmap(void)
+{
+	char *memory = map(16 * MIB, R);
+
+	limit(RLIMIT_AS, 24 * MIB);
+	return (long)mremap(memory, 16 * MIB, 16 * MIB, MREMAP_MAYMOVE | 4, NULL);
+}
+
+static long locked_secret(void)
+{
+	int fd = syscall(447, 0);
+
+	need(fd >= 0, "memfd_secret");
+	lock_at_most(0);
+	return mmap_call(NULL, PAGE, RW, MAP_SHARED, fd, 0);
+}
+
+/* A counter in software, of this process: whoever may open one at all may open this one. */
+static long perf_ring(void)
+{
+	unsigned int attr[32] = {1, 128};
+	int fd = syscall(SYS_perf_event_open, attr, 0, -1, -1, 0);
+
+	need(fd >= 0, "a perf event");
+	lock_at_most(0);
+	return mmap_call(NULL, ((1UL << 16) + 1) * PAGE, RW, MAP_SHARED, fd, 0);
+}
+
+static long no_huge_pages_of_a_file(void)
+{
+	int fd = syscall(SYS_memfd_create, "huge", 4);
+
+	need(fd >= 0, "a file of huge pages");
+	return mmap_call(NULL, 1UL << 40, RW, MAP_SHARED, fd, 0);
+}
+
 static long no_descriptor(void)
 {
 	limit(RLIMIT_NOFILE, 3);
@@ -139,6 +190,12 @@ static const struct attempt attempts[] = {
 	{"locked-mremap", locked_mremap},
 	{"locked-from-now-on", locked_from_now_on},
 	{"locked-brk", locked_brk},
+	{"space-shmat", space_shmat},
+	{"space-dontunmap", space_dontunmap},
+	{"locked-shmat", locked_shmat},
+	{"locked-secret", locked_secret},
+	{"perf-ring", perf_ring},
+	{"no-huge-pages-of-a-file", no_huge_pages_of_a_file},
 	{"no-descriptor", no_descriptor},
 	{"more-than-memory", more_than_memory},
 	{"more-than-memory-later", more_than_memory_later},

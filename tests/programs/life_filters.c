@@ -40,6 +40,21 @@ static long somebody_elses_trace(void)
 	return mprotect(page, PAGE, RX) == -1 && errno == ENOSYS && mprotect(page, PAGE, R) == 0 ? 0 : -1;
 }
 
+static long somebody_elses_trace_of_another_call(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE | 7),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+	need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no new privileges");
+	need(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0, "a filter");
+	return syscall(SYS_getppid) == -1 && errno == ENOSYS ? 0 : -1;
+}
+
 static void *flip(void *argument)
 {
 	long mine = (long)argument, count = 0;
@@ -103,7 +118,8 @@ static long is_refused(void)
 }
 
 static const struct attempt cases[] = {
-	{"somebody-elses-trace", somebody_elses_trace}, {"for-all-threads", for_all_threads},
+	{"somebody-elses-trace", somebody_elses_trace},
+	{"somebody-elses-trace-of-another-call", somebody_elses_trace_of_another_call}, {"for-all-threads", for_all_threads},
 	{"in-a-child-only", in_a_child_only}, {"inherited-by-exec", inherited_by_exec}, {"is-refused", is_refused},
 };
 

@@ -27,6 +27,8 @@ CASES = [
     Case("overflow", "mmap", "EOVERFLOW", "fd.offset-overflow", ARGUMENTS, "offset 0x7ffffffffffff000", FAILED),
     Case("no-dax", "mmap", "EOPNOTSUPP", "fd.no-dax", ARGUMENTS, "flags hold MAP_SYNC", PROBE),
     Case("driver-mmap", "mmap", "EIO", "fd.driver", FD, "is /proc/version", FAILED),
+    Case("uring-offset", "mmap", "ENOMEM", "fd.driver", FD, "is anon_inode:[io_uring]", FAILED),
+    Case("perf-pages", "mmap", "EINVAL", "fd.driver", FD, "is anon_inode:[perf_event]", FAILED),
     Case("driver-writable", "mmap", "EACCES", "fd.driver", FD, "is /sys/kernel/btf", first=True),
     Case("driver-mprotect", "mprotect", "EACCES", "fd.driver", SMAPS, "VM_MAYWRITE is missing"),
     Case("proc-code", "mmap", "EPERM", "superblock.noexec", "/proc/PID/mountinfo", "it lies on proc"),

@@ -30,6 +30,11 @@ CASES = [
     limit("locked-not-at-all", "mmap", "memlock", "Max locked memory in /proc/PID/limits", "soft limit 0", "EPERM"),
     limit("locked-mremap", "mremap", "memlock", LOCKED, "4096 bytes locked", "EAGAIN"),
     limit("locked-brk", "brk", "memlock", LOCKED, "4096 bytes locked", None),
+    limit("space-shmat", "shmat", "address-space", SIZE),
+    limit("space-dontunmap", "mremap", "address-space", SIZE),
+    limit("locked-shmat", "shmat", "memlock", LOCKED, "0 bytes locked", "EAGAIN"),
+    limit("locked-secret", "mmap", "memlock", LOCKED, "0 bytes locked", "EAGAIN"),
+    limit("perf-ring", "mmap", "memlock", "VmPin in /proc/PID/status", "0 bytes pinned", "EPERM"),
     limit("no-descriptor", "memfd_create", "fds", "Max open files in /proc/PID/limits", "soft limit 3", "EMFILE"),
 ]
 OVERCOMMIT, HUGE = "limit.overcommit", "limit.hugepages"
@@ -46,6 +51,7 @@ def test_limit_of_the_process(family: Callable[[str], Family], case: Case) -> No
         Case("more-than-memory", "mmap", "ENOMEM", OVERCOMMIT, "/proc/meminfo", "64 TiB asked", PROBE, ADMIN),
         Case("more-than-memory-later", "mprotect", "ENOMEM", OVERCOMMIT, "/proc/meminfo", "asked", REFUSED, ADMIN),
         Case("no-huge-pages", "mmap", "ENOMEM", HUGE, "/proc/meminfo", "HugePages_Free is", PROBE, ADMIN),
+        Case("no-huge-pages-of-a-file", "mmap", "ENOMEM", HUGE, "/proc/meminfo", "HugePages_Free is", PROBE, ADMIN),
         Case("no-huge-pages-of-a-size", "mmap", "ENOMEM", HUGE, "/sys/kernel/mm/hugepages", "1 GiB", PROBE, ADMIN),
     ],
     ids=lambda case: case.name,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Tuple
 
 import pytest
-from cases import SMAPS, Case, Family, check, facts_from
+from cases import ARGUMENTS, SMAPS, Case, Family, check, facts_from
 
 if TYPE_CHECKING:
     from conftest import Trace
@@ -61,6 +61,22 @@ def test_noexec_mount_of_another_mount_namespace(trace: Trace, examples: Path, t
     assert "VM_MAYEXEC is missing" in facts_from(only(run, "mprotect"), SMAPS)
 
 
+def test_dev_zero_on_a_noexec_mount(trace: Trace, program: Program, tmp_path: Path) -> None:
+    steps = (
+        'mount -t tmpfs -o noexec,dev none "$1"',
+        'mkdir "$1/dev"',
+        'mknod "$1/dev/zero" c 1 5',
+        'exec "$2" "$1/dev/zero"',
+    )
+    run = trace("unshare", "--mount", "sh", "-c", " && ".join(steps), "sh", tmp_path, program("cause_zero"))
+    for call, errno in (("mmap", "EPERM"), ("mprotect", "EACCES")):
+        event = only(run, call)
+        diagnosis = event["diagnosis"]
+        assert (event["errno"], diagnosis["cause"], diagnosis["confidence"]) == (errno, "mount.noexec", "proved")
+        assert "/dev/zero" in diagnosis["summary"]
+        assert "MAP_ANONYMOUS" in diagnosis["fixes"][0]["text"]
+
+
 def test_memfd_that_must_not_be_executable(trace: Trace, program: Program) -> None:
     """vm.memfd_noexec belongs to the pid namespace: wxtrace runs in it, so what it reads is what holds."""
     script = 'echo 2 > /proc/sys/vm/memfd_noexec || exit 77; exec "$@"'
@@ -90,6 +106,8 @@ HUGE = [
     Case("munmap", "munmap", "EINVAL", "hugetlb", SMAPS, "consists of huge pages (`ht`)", "failed"),
     Case("mremap", "mremap", "EINVAL", "hugetlb", SMAPS, "consists of huge pages (`ht`)", "failed"),
     Case("more-than-free", "mmap", "ENOMEM", "limit.hugepages", "/proc/meminfo", "HugePages_Free is", "probe"),
+    Case("offset", "mmap", "EINVAL", "hugetlb", ARGUMENTS, "offset 0x1000", "failed"),
+    Case("address", "mmap", "EINVAL", "hugetlb", ARGUMENTS, "address 0x", "failed"),
 ]
 
 

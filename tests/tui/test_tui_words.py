@@ -7,7 +7,7 @@ from typing import List
 
 import pytest
 
-from tui.records import ANON_AT, PAGE, RX, R, Recorded, index_of
+from tui.records import ANON_AT, PAGE, RW, RX, R, Recorded, index_of
 from tui.screen_kit import NEW
 from wxtrace.model.facts import BY_FILTER, Call
 from wxtrace.model.syscalls.table import NUMBERS
@@ -16,8 +16,8 @@ from wxtrace.tui.event_list import row_line
 from wxtrace.tui.index import Index
 from wxtrace.tui.lines import Line, cut, fitted, labelled
 from wxtrace.tui.listing import RowSpan
-from wxtrace.tui.processes import State, advice, header_line, process_lines
-from wxtrace.tui.regions import RegionMap, history_lines, map_at
+from wxtrace.tui.processes import ProcessLines, State, advice, header_line
+from wxtrace.tui.regions import HistoryLines, RegionMap, map_at
 from wxtrace.tui.short import call_words, seconds_text, size_words, told_words
 from wxtrace.tui.why import why_lines
 
@@ -153,7 +153,8 @@ def test_a_regions_history_is_every_event_that_touched_it(tmp_path: Path) -> Non
     shown = map_of(index, made + 3)
     row = next(shown[i] for i in range(len(shown)) if shown[i].start == NEW)
 
-    lines = history_lines(index, row, 1, len(index))
+    lines = HistoryLines(index, row, 1, len(index))
+    lines.work()
 
     assert [(line.jump, line.text.split()[0]) for line in lines[1:]] == [
         (made, "created"),
@@ -174,7 +175,39 @@ def test_a_forks_history_goes_back_to_its_parent(tmp_path: Path) -> None:
     shown = map_of(index, n)
     row = next(shown[i] for i in range(len(shown)) if shown[i].start == NEW)
 
-    assert [line.jump for line in history_lines(index, row, 2, n)[1:]] == [made, n]
+    lines = HistoryLines(index, row, 2, n)
+    lines.work()
+
+    assert [line.jump for line in lines[1:]] == [made, n]
+
+
+def test_a_history_is_found_out_piece_by_piece(tmp_path: Path) -> None:
+    told = Recorded()
+    told.map_anonymous(NEW)
+    for _ in range(20_000):
+        told.call("mprotect", NEW, PAGE, R)
+    index = index_of(told.write(tmp_path / "j", 1000))
+    shown = map_of(index, len(index))
+    row = next(shown[i] for i in range(len(shown)) if shown[i].start == NEW)
+    lines, slices = HistoryLines(index, row, 1, len(index)), 0
+    while not lines.work(0):
+        slices += 1
+
+    assert slices > 1 and len(lines) == 1 + 20_001
+    assert lines[-1].jump == len(index)
+
+
+def test_the_end_of_a_process_is_shown_with_the_map_that_it_had(tmp_path: Path) -> None:
+    told = Recorded()
+    told.start(200, space=2, how="fork", parent=100)
+    told.call("mmap", 0, PAGE, RW, 0x22, (1 << 64) - 1, 0, result=NEW, tid=200)
+    told.exit(200, code=0)
+    ended = told.last.n
+    told.call("mprotect", ANON_AT, PAGE, R)
+    for record in (told.facts, told.facts[:-1]):
+        told.facts = record
+        shown = map_of(index_of(told.write(tmp_path / "j")), ended)
+        assert NEW in [shown[i].start for i in range(len(shown))]
 
 
 def test_the_tree_shows_children_under_their_parents(tmp_path: Path) -> None:
@@ -182,7 +215,8 @@ def test_the_tree_shows_children_under_their_parents(tmp_path: Path) -> None:
     told.start(200, space=2, how="fork", parent=100)
     told.refuse(tid=200)
     told.exit(200, signal=9)
-    lines = process_lines(index_of(told.write(tmp_path / "j")))
+    lines = ProcessLines(index_of(told.write(tmp_path / "j")))
+    lines.work()
 
     assert [line.text.split()[0] for line in lines] == ["jit[100]", "└"]
     assert "✗ 1 refused" in lines[1].text

@@ -12,8 +12,12 @@ from typing import Dict, List, Tuple
 from wxtrace import __version__
 from wxtrace.commands.arguments import Parser
 from wxtrace.errors import UsageError, WxtraceError
+from wxtrace.printable import printable
 
 __all__ = ["report", "run"]
+
+_MOST_ERROR = 8192
+"""Characters; two paths of the longest kind."""
 
 _COMMANDS: Dict[str, Tuple[str, str]] = {
     "causes": ("wxtrace.commands.causes", "list the causes that can be named, or explain one"),
@@ -71,10 +75,11 @@ def run(arguments: List[str]) -> int:
 def report(error: WxtraceError) -> int:
     """Say what went wrong in one sentence on stderr."""
     try:
-        sys.stderr.write("wxtrace: %s\n" % error)
+        # Here, and nowhere before: what argparse and others say holds whatever somebody put into an argument.
+        sys.stderr.write("wxtrace: %s\n" % printable(str(error), _MOST_ERROR))
         traceback = getattr(error, "traceback", "")
         if traceback and os.environ.get("WXTRACE_DEBUG"):
-            sys.stderr.write(traceback)
+            sys.stderr.writelines(printable(line, _MOST_ERROR) + "\n" for line in traceback.splitlines())
     except OSError:
         pass
     return error.exit_status

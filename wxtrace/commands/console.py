@@ -14,6 +14,7 @@ from wxtrace.commands.wording import (
     by_whom,
     call_text,
     caller_texts,
+    disturbed_text,
     memory_text,
     ordinal,
     palette_for,
@@ -31,6 +32,8 @@ __all__ = ["Console"]
 _SHOWN_IN_FULL = 1
 _SHOWN_SHORT = 5
 _MOST_PARTS = 4
+_MOST_SAID = 8192
+"""Characters; two paths of the longest kind."""
 _SILENCE = 10.0
 """Seconds after a refusal in which a program shows how it takes it."""
 _LABELS = 10
@@ -70,6 +73,8 @@ class Console:
         # Processes with a refused call.
         self._alarmed: Set[int] = set()
         self._notes: Counter[str] = Counter()
+        # Programs that were refused something because they are traced.
+        self._disturbed: Counter[str] = Counter()
 
     def show(self, shown: Shown, story: Story) -> None:
         """One thing the story tells, written in one piece: the program writes to the same terminal."""
@@ -88,7 +93,7 @@ class Console:
         elif isinstance(shown, Mismatch):
             self._mismatch(shown)
         elif isinstance(shown, Lost):
-            self._own_line("the record is incomplete: " + shown.why)
+            self._own_line("the record is incomplete: " + printable(shown.why))
 
     def be_brief(self) -> None:
         """No more lines for ordinary events."""
@@ -97,8 +102,8 @@ class Console:
             self.say("the other calls that were recorded are not shown; the timeline has them")
 
     def say(self, text: str) -> None:
-        """One line of ours."""
-        self._own_line(text)
+        """One line of ours, from whoever; nothing in it reaches the terminal raw."""
+        self._own_line(printable(text, _MOST_SAID))
         self._write()
 
     def _own_line(self, text: str) -> None:
@@ -341,9 +346,9 @@ class Console:
     def _interference(self, event: Event, story: Story) -> None:
         """Our own doing is owned up to, once a program."""
         assert event.diagnosis is not None
-        kind = self._who(event, story).partition("[")[0]
-        self._notes[kind] += 1
-        if self._notes[kind] == 1:
+        kind = self._who(event, story).rpartition("[")[0]
+        self._disturbed[kind] += 1
+        if self._disturbed[kind] == 1:
             c = self._colour
             self._line("%sIN THE WAY%s  %s = %s" % (c.warn, c.end, call_text(event), result_text(event)))
             self._item("who", self._who(event, story))
@@ -387,6 +392,8 @@ class Console:
             assert event.diagnosis is not None
             if event.diagnosis.cause == "fault.nx" and not self._by_cause:
                 self._own_line("%s: %s" % (event.diagnosis.cause, printable(event.diagnosis.summary)))
+        if self._disturbed:
+            self._own_line(disturbed_text(self._disturbed))
         if not self._by_cause:
             elsewhere = self._outcomes[Outcome.REFUSED] + self._outcomes[Outcome.FAKED]
             if self._only is not None and elsewhere:
@@ -395,7 +402,7 @@ class Console:
             elif lost is not None:
                 self._own_line("no refused call was recorded, but the record is incomplete: %s" % printable(lost))
             else:
-                self._own_line("nothing was refused")
+                self._own_line("no other call was refused" if self._disturbed else "nothing was refused")
         executable = counts_text(story.origins.counts)
         if self._by_cause and executable is not None:
             self._own_line(executable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from typing import List, Optional, TextIO
@@ -14,6 +15,7 @@ from wxtrace.printable import printable
 from wxtrace.record import store
 from wxtrace.record.journalbytes import Cursor, JournalBytes
 from wxtrace.record.opening import facts_of, open_record
+from wxtrace.record.spool import open_spool
 from wxtrace.record.timeline import write_timeline
 
 __all__ = ["incomplete_text", "run", "write_timeline_of"]
@@ -30,22 +32,42 @@ def run(arguments: List[str]) -> int:
         description="Write the timeline of a kept run as JSON, for a bug report. Without JOURNAL: the last run.",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="the file to write; standard output when left out")
-    parser.add_argument("journal", metavar="JOURNAL", nargs="?", help="a journal file")
+    parser.add_argument("--redact", action="store_true", help="hide users, home folders, hosts and secrets")
+    parser.add_argument("journal", metavar="JOURNAL", nargs="?", help="a journal file; with --redact a timeline, too")
     options = parser.parse_args(arguments)
     path = options.journal or store.last_journal()
     with open_record(path) as record:
-        if record.is_timeline:
+        if record.is_timeline and not options.redact:
             raise UsageError("%s is a timeline already; export writes the timeline of a journal" % printable(path))
+        is_timeline = record.is_timeline
     journal = JournalBytes(path)
+    write = _write_redacted if options.redact else _write_plain
     if options.output is None or options.output == "-":
         with standard_output() as out:
-            lost = write_timeline_of(journal, out, sys.stderr)
+            said = write(journal, is_timeline, out)
     else:
         with OutputFile(options.output) as out:
-            lost = write_timeline_of(journal, out, sys.stderr)
-    if lost is not None:
-        sys.stderr.write("wxtrace: %s\n" % incomplete_text(lost))
+            said = write(journal, is_timeline, out)
+    for text in said:
+        sys.stderr.write("wxtrace: %s\n" % text)
     return 0
+
+
+def _write_plain(journal: JournalBytes, is_timeline: bool, out: TextIO) -> List[str]:
+    lost = write_timeline_of(journal, out, sys.stderr)
+    return [] if lost is None else [incomplete_text(lost)]
+
+
+def _write_redacted(record: JournalBytes, is_timeline: bool, out: TextIO) -> List[str]:
+    from wxtrace.commands.redacted_timeline import write_redacted
+
+    if is_timeline:
+        return ["hidden: " + write_redacted(record.cursor(), record.name, out)]
+    with open_spool() as spool:
+        text = io.TextIOWrapper(spool, encoding="ascii")
+        said = _write_plain(record, False, text)
+        text.flush()
+        return [*said, "hidden: " + write_redacted(spool, record.name, out)]
 
 
 def incomplete_text(lost: str) -> str:

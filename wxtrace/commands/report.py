@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.executable import ExecutableMemory
+from wxtrace.commands.markdown import code_block, inert
 from wxtrace.commands.output import write_out
 from wxtrace.commands.redaction import Redaction
 from wxtrace.commands.wording import (
     by_whom,
     call_text,
     caller_texts,
+    disturbed_text,
     ending_text,
     ladder_text,
     memory_text,
@@ -47,7 +48,7 @@ def run(arguments: List[str]) -> int:
         description="Tell a kept run, or a timeline that somebody sent, for a bug tracker. Without FILE: the last run.",
     )
     parser.add_argument("--format", choices=("text", "markdown"), default="text", help="plain text or Markdown")
-    parser.add_argument("--redact", action="store_true", help="leave out user names, home folders and the host name")
+    parser.add_argument("--redact", action="store_true", help="hide users, home folders, hosts and secrets")
     parser.add_argument("file", metavar="FILE", nargs="?", help="a journal, or a timeline in JSON")
     options: argparse.Namespace = parser.parse_args(arguments)
     report = _Report(options.format == "markdown", options.redact)
@@ -68,6 +69,7 @@ class _Report:
         self._ladders: Dict[Tuple[object, ...], Ladder] = {}
         self._faults: List[Tuple[Event, str]] = []
         self._stacks: Dict[int, CallStack] = {}
+        self._disturbed: Dict[str, None] = {}
         self._events = 0
         self._executable = ExecutableMemory()
 
@@ -83,8 +85,17 @@ class _Report:
         if isinstance(told, Timeline):
             self._look_up_memory(told)
         self._write(told)
-        redact = self._redaction.apply if self._redaction is not None else str
-        return "\n".join(line for render, text in self._lines for line in render(redact(text))) + "\n"
+        if self._redaction is None:
+            lines = [line for render, text in self._lines for line in render(text)]
+        else:
+            for process in told.processes:
+                for _, image in process.images:
+                    self._redaction.learn_arguments(image.argv)
+            lines = [line for render, text in self._lines for line in render(self._redaction.apply(text))]
+            self._item("hidden", self._redaction.told())
+            render, text = self._lines[-1]
+            lines += render(text)
+        return "\n".join(lines) + "\n"
 
     def _take(self, shown: object, story: Told) -> None:
         if isinstance(shown, Amendment) and shown.event is not None:
@@ -107,6 +118,8 @@ class _Report:
                 self._first[key] = (shown, _memory(shown, story) if isinstance(story, Story) else [], who)
         elif shown.name == "fault":
             self._faults.append((shown, who))
+        elif shown.diagnosis is not None and shown.diagnosis.cause == "tracer.interference":
+            self._disturbed[who.rpartition("[")[0]] = None
 
     def _look_up_memory(self, timeline: Timeline) -> None:
         """In a timeline regions and events stand apart."""
@@ -120,13 +133,22 @@ class _Report:
     def _write(self, story: Told) -> None:
         run = story.run
         assert run is not None
+        argv = run.argv
+        if self._redaction is not None:
+            self._redaction.learn_arguments(argv)
+            argv = self._redaction.apply_arguments(argv)
         total = sum(self._counts.values())
-        self._heading("%s: %s refused" % (printable(_command(run.argv, run.attached)), plural(total, "call")))
+        refused = "%s refused" % plural(total, "call")
+        if not total and story.lost is not None:
+            refused = "no refused call was recorded, and the record is incomplete"
+        self._heading("%s: %s" % (printable(_command(argv, run.attached)), refused))
         for key, (event, memory, who) in self._first.items():
             self._refusal(event, memory, who, self._counts[key], self._endings.get(key, ""), self._ladders.get(key))
         for event, who in self._faults[:_MOST]:
             assert event.diagnosis is not None
             self._item("fault", "%s: %s" % (who, printable(event.diagnosis.summary)))
+        if self._disturbed:
+            self._item("traced", disturbed_text(self._disturbed))
         executable = self._executable.texts()
         if executable:
             self._heading("Memory that became executable")
@@ -137,7 +159,7 @@ class _Report:
         self._heading("Where")
         host = run.host
         selinux = {None: "not running", True: "enforcing", False: "permissive"}[host.selinux_enforcing]
-        self._item("command", printable(_command(run.argv, run.attached), 2000))
+        self._item("command", printable(_command(argv, run.attached), 2000))
         self._item("started", "%s in %s" % (printable(run.started), printable(run.cwd)))
         self._item("kernel", "%s, %s" % (printable(host.kernel), printable(host.machine)))
         self._item("security", "SELinux %s; modules: %s" % (selinux, printable(", ".join(host.lsm)) or "unknown"))
@@ -188,19 +210,19 @@ class _Report:
         blank = [""] if self._lines else []
 
         def render(text: str) -> List[str]:
-            return [*blank, "## " + _escaped(text)] if self._markdown else [*blank, text, "=" * len(text)]
+            return [*blank, "## " + inert(text)] if self._markdown else [*blank, text, "=" * len(text)]
 
         self._add(render, text)
 
     def _code(self, text: str) -> None:
         def render(text: str) -> List[str]:
-            return ["", "```", text.replace("`", "'"), "```", ""] if self._markdown else ["", text]
+            return ["", code_block(text), ""] if self._markdown else ["", text]
 
         self._add(render, text)
 
     def _item(self, label: str, text: str) -> None:
         def render(text: str) -> List[str]:
-            return ["- **%s**: %s" % (label, _escaped(text)) if self._markdown else "  %-9s %s" % (label, text)]
+            return ["- **%s**: %s" % (label, inert(text)) if self._markdown else "  %-9s %s" % (label, text)]
 
         self._add(render, text)
 
@@ -222,11 +244,6 @@ def _key(event: Event) -> Tuple[object, ...]:
     asked = event.touched[0].asked if event.touched else None
     cause = event.diagnosis.cause if event.diagnosis is not None else None
     return (event.proc, event.name, cause, event.errno, asked)
-
-
-def _escaped(text: str) -> str:
-    """A target's names may hold whatever Markdown and HTML make of them."""
-    return re.sub(r"([\\`*_<>\[\]|#])", r"\\\1", text)
 
 
 def _memory(event: Event, story: Story) -> List[str]:

@@ -20,7 +20,7 @@ from wxtrace.record import journal as _journal  # noqa: F401  what both processe
 from wxtrace.record import store
 from wxtrace.record.journalbytes import JournalBytes
 
-__all__ = ["MISMATCH_STATUS", "attachable", "check_proc", "find_program", "run", "trace"]
+__all__ = ["MISMATCH_STATUS", "attachable", "check_machine", "check_proc", "find_program", "run", "trace"]
 
 MISMATCH_STATUS = 70
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -29,6 +29,7 @@ FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 def run(options: argparse.Namespace, command: List[str]) -> int:
     """Trace one command or process; the exit status is the program's own."""
+    check_machine()
     check_proc()
     path = find_program(command[0]) if command else None
     if options.pid is not None:
@@ -40,9 +41,12 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
     # A signal for the program may come before it runs: it waits until the front can pass it on.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*FORWARDED, signal.SIGINT))
     tracer = os.fork()
     if tracer == 0:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Ctrl-C is for the program, which the terminal or the front sends it to.
+            signal.signal(signal.SIGINT, lambda number, frame: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         ours.close()
         trace(options, command, path, journal, theirs)
@@ -63,6 +67,11 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     gc.freeze()
     gc.enable()
     front.listen(FORWARDED)
+    if command:
+        if signal.SIGINT in signal.sigpending():
+            # It may have come before there was a program.
+            front.pass_on(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     store.make_room()
     failure: Optional[WxtraceError] = None
@@ -125,8 +134,8 @@ def trace(
 
 
 def _leave_keys_to_the_program() -> None:
-    """What the terminal sends reaches the program by itself; the front follows its fate."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
+    """What the terminal sends reaches the program by itself; the front follows its fate. SIGINT is blocked still."""
+    for number in (signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -156,6 +165,14 @@ def _why_not_executable(path: str) -> str:
     if os.statvfs(path).f_flag & os.ST_NOEXEC:
         return "%s lies on a mount with the noexec option: remount it exec, or copy the file elsewhere" % shown
     return "%s is not executable (chmod +x, or name its interpreter first)" % shown
+
+
+def check_machine() -> None:
+    """Elsewhere calls have other numbers: nothing would be seen, and "nothing was refused" be said of it."""
+    machine = os.uname().machine
+    # A 64-bit process that personality(2) shows an i386 machine (setarch) is one of x86-64.
+    if sys.maxsize < 1 << 32 or machine not in ("x86_64", "i386", "i486", "i586", "i686"):
+        raise WxtraceError("it traces 64-bit x86 machines only, and this is %s" % machine)
 
 
 def check_proc() -> None:

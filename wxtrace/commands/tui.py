@@ -13,7 +13,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, List, NoReturn
 
-from wxtrace.commands.run import attachable, check_proc, find_program, trace
+from wxtrace.commands.run import attachable, check_machine, check_proc, find_program, trace
 from wxtrace.commands.view import needs_a_terminal, needs_textual, show
 from wxtrace.descriptors import let_go_of_inherited
 from wxtrace.errors import UsageError
@@ -34,6 +34,7 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
     _check_options(options)
     needs_a_terminal()
     needs_textual()
+    check_machine()
     check_proc()
     path = find_program(command[0]) if command else None
     if options.pid is not None:

@@ -41,7 +41,7 @@ def show(record: JournalBytes, live: Optional[Live], follow: bool = False) -> Tu
     from wxtrace.tui.app import TraceApp
 
     # What a long record holds is no garbage, and looking for it there stops the screen for a moment.
-    gc.set_threshold(20_000, 50, 100_000)
+    gc.set_threshold(10_000, 5, 1_000_000)
     app = TraceApp(record, live, follow or record.still_written)
     status = app.run()
     if app.failure is not None:

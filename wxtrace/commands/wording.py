@@ -24,6 +24,7 @@ __all__ = [
     "by_whom",
     "call_text",
     "caller_texts",
+    "disturbed_text",
     "ending_text",
     "ladder_text",
     "memory_text",
@@ -237,3 +238,9 @@ def memory_text(part: Touched, path: str, origin: str) -> str:
     if origin:
         words.append(origin)
     return ", ".join(words)
+
+
+def disturbed_text(programs: Iterable[str]) -> str:
+    """Programs that were refused something only because they are traced."""
+    names = ", ".join(printable(name, 40) for name in programs)
+    return "wxtrace was in the way of %s: result and output are not the program's own" % names

@@ -89,7 +89,10 @@ class Exits:
         return leader.pid == self._lifecycle.launched or (stat is not None and stat.parent == os.getpid())
 
     def _unfinished(self, task: Task) -> None:
-        if task.info is not None and task.recording:
+        if task.inquired:
+            # It came back, and was only not written down yet.
+            self._forget_calls(task)
+        elif task.info is not None and task.recording:
             self._observer.unfinished(task, *task.info)
             if task in task.space.holders:
                 # Nobody knows whether the call was done; whoever shares the space has to look.

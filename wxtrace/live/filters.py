@@ -143,7 +143,11 @@ class FilterWatch:
             return []
         self._looked_for_listeners = True
         found: List[Listener] = []
-        for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit())[-MOST_PROCESSES:]:
+        try:
+            pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())[-MOST_PROCESSES:]
+        except OSError:
+            return []
+        for pid in pids:
             try:
                 names = os.listdir("/proc/%d/fd" % pid)
             except OSError:

@@ -3,7 +3,7 @@
 waitpid does not return exit stops in the order in which the kernel did the calls, so two calls in flight at once
 could be written down the wrong way round. A call whose order matters waits at its entry until those
 before it have come back. Nothing is held in a space with one user, and nobody longer than `PATIENCE` (a mapping that
-blocks in FUSE or userfaultfd).
+blocks in FUSE or userfaultfd, or a look at it that does).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Gate:
                 if (
                     now - since > PATIENCE
                     and _overlap(holder.affected, first.affected)
-                    and not stands_still(holder.tid)
+                    and (holder.inquired or not stands_still(holder.tid))
                 ):
                     space.stale = True
                     space.passed.add(holder)

@@ -11,11 +11,10 @@ import signal
 import time
 from typing import Optional
 
-from wxtrace.live import ptrace
-from wxtrace.live.procfs import is_dead, read_memory
+from wxtrace.live import ptrace, x86
+from wxtrace.live.procfs import is_dead, pages_with_contents
 from wxtrace.live.registers import injected_call, registers, set_registers
 from wxtrace.live.task import Task
-from wxtrace.live.x86 import syscall_instruction
 from wxtrace.model.syscalls.table import NUMBERS
 
 __all__ = ["query_mdwe"]
@@ -29,9 +28,9 @@ def query_mdwe(task: Task) -> Optional[int]:
     tid = task.tid
     try:
         regs = registers(tid)
-        code = read_memory(tid, regs.rip - 2, 2)
-        abi = None if code is None else syscall_instruction(code)
-        if abi is None:
+        abi = x86.ARCH_ABI.get(ptrace.syscall_info(tid).arch)
+        # Else it would wait for whoever serves the page that its code was on.
+        if abi is None or not all(filled for _, filled in pages_with_contents(tid, regs.rip - 2, regs.rip)):
             return None
         mask = ptrace.signal_mask(tid)
         ptrace.set_signal_mask(tid, (1 << 64) - 1)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import struct
-from typing import Any, List, Mapping, NamedTuple, NoReturn, Optional
+from typing import Any, List, Mapping, NamedTuple, NoReturn, Optional, Set, Tuple
 
+from wxtrace.descriptors import restore_limit
 from wxtrace.live import seccomp
 
 __all__ = ["Launched", "failure_of", "launch"]
@@ -21,11 +23,10 @@ _IN_EXEC, _IN_FILTER = 0, 1
 
 
 class Launched(NamedTuple):
-    """A child that stands before exec. `go` lets it run; `failure` ends without data once exec has worked."""
+    """A child that stands before exec. `channel` takes a byte that lets it run, and ends without data after exec."""
 
     pid: int
-    go: int
-    failure: int
+    channel: socket.socket
 
 
 def launch(
@@ -34,30 +35,34 @@ def launch(
     use_filter: bool,
     handlers: Mapping[signal.Signals, Any],
     terminal: Optional[bytes] = None,
+    descriptors: Optional[Tuple[int, int]] = None,
 ) -> Launched:
-    """Fork the child. It does nothing until one byte is written to `go`. `handlers` are the signals' own ones.
+    """Fork the child. It does nothing until it is told to go. `handlers` are the signals' own ones.
 
-    `terminal` is its TERM where its terminal is not ours.
+    `terminal` is its TERM where its terminal is not ours; `descriptors` its RLIMIT_NOFILE where ours was changed.
     """
     environment = _original_environment()
     if terminal is not None:
         environment = [entry for entry in environment if not entry.startswith((b"TERM=", b"COLORTERM="))]
         environment.append(b"TERM=" + terminal)
-    go_read, go_write = os.pipe()
-    failure_read, failure_write = os.pipe()
+    # One pair, not two pipes: there may be hardly any descriptors.
+    ours, theirs = socket.socketpair()
+    # Ctrl-C is kept for the program: the child is still ours, and may be sent it already.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     pid = os.fork()
     if pid == 0:
-        os.close(go_write)
-        os.close(failure_read)
-        _become(path, argv, environment, use_filter, handlers, go_read, failure_write)
-    os.close(go_read)
-    os.close(failure_write)
-    return Launched(pid, go_write, failure_read)
+        ours.close()
+        if descriptors is not None:
+            restore_limit(descriptors)
+        _become(path, argv, environment, use_filter, handlers, mask, theirs)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    theirs.close()
+    return Launched(pid, ours)
 
 
 def failure_of(launched: Launched) -> Optional[tuple[int, bool]]:
     """(errno, whether the filter was the culprit) when the program could not be started; None when it was."""
-    data = os.read(launched.failure, _FAILURE.size)
+    data = launched.channel.recv(_FAILURE.size)
     if len(data) < _FAILURE.size:
         return None
     number, where = _FAILURE.unpack(data)
@@ -70,15 +75,18 @@ def _become(
     environment: List[bytes],
     use_filter: bool,
     handlers: Mapping[signal.Signals, Any],
-    go: int,
-    failure: int,
+    mask: Set[int],
+    channel: socket.socket,
 ) -> NoReturn:
     stage = _IN_FILTER
     try:
-        if not os.read(go, 1):
+        if not channel.recv(1):
             os._exit(125)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         # Python ignores these two at its start; whether they had been ignored before, it does not tell.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -87,7 +95,7 @@ def _become(
         stage = _IN_EXEC
         _execve(path, argv, environment)
     except OSError as error:
-        os.write(failure, _FAILURE.pack(error.errno or 0, stage))
+        channel.send(_FAILURE.pack(error.errno or 0, stage))
     finally:
         os._exit(127)
 

@@ -1,7 +1,8 @@
 """What the files behind mappings say of themselves: asked only when a call about them was refused, or they vanished.
 
 The target names the file, so it is opened without waiting, without becoming anybody's terminal, in the target's own
-mount namespace, and believed only when it is a regular file with the inode that is mapped.
+mount namespace, and believed only when it is a regular file with the inode that is mapped. To be called in the helper
+process (inquiry.py): the target may serve the file as well.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import BinaryIO, Iterable, Optional, Sequence, Tuple
+from typing import BinaryIO, Iterable, Optional, Sequence, Tuple, Union
 
 from wxtrace.decoders.procmaps import MapLine, Vma
+from wxtrace.live.procfs import WHOLE, lines_of_ranges
 from wxtrace.live.task import Task
 from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
 from wxtrace.model.objects import Library
 
-__all__ = ["library_mapped", "library_of_line", "library_of_refusal", "loader_version"]
+__all__ = ["library_mapped", "library_of_line", "library_to_ask_for", "library_unloaded", "loader_version"]
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NO_FILES = ("/memfd:", "/dev/", "/SYSV", "/[", "/anon_hugepage", "/secretmem")
@@ -26,6 +28,7 @@ _ANOTHER = "another file has that name now"
 _LOADER = r"ld-linux[\w.-]*\.so\.\d|ld(64)?\.so\.\d|ld-2\.\d+\.so|ld-musl-"
 _RELEASE = rb"ld\.so \([^)\0]{1,100}\) \w{1,20} release version (\d{1,2}\.\d{1,3})"
 _MOST_LOADER_BYTES = 4 << 20
+_PF_X = 1
 
 
 def library_mapped(
@@ -44,21 +47,27 @@ def library_mapped(
     return known
 
 
-def library_of_refusal(task: Task, request: Request, vmas: Sequence[Vma]) -> Optional[Library]:
-    """The file that a refused PROT_EXEC is about: for the stack, the library that was mapped last; else its own."""
+def library_to_ask_for(task: Task, request: Request, vmas: Sequence[Vma]) -> Optional[MapLine]:
+    """Of which file a refused PROT_EXEC is: for the stack, the library that was mapped last; else its own."""
     if request.name not in ("mprotect", "pkey_mprotect") or not (request.prot or 0) & f.PROT_EXEC:
         return None
     if (request.prot or 0) & f.GROWSDOWN:
-        mapped = task.space.library
-        return library_of_line(task.tid, mapped[1]) if mapped is not None and mapped[1] is not None else None
+        return task.space.library[1] if task.space.library is not None else None
     end = request.addr + request.length
     lines = (vma.line for vma in vmas if vma.line.start < end and vma.line.end > request.addr)
     line = next((line for line in lines if line.inode and line.path.startswith("/")), None)
-    if line is None or line.path.startswith(_NO_FILES):
-        return None
-    found = library_of_line(task.tid, line)
-    # Data that is no program is nobody's library.
-    return None if found.trouble else found
+    return None if line is None or line.path.startswith(_NO_FILES) else line
+
+
+def library_unloaded(tid: int, code: MapLine) -> Union[Tuple[()], Tuple[Library, str]]:
+    """The library that code was mapped from, if it asks for an executable stack, and whose loader is mapped."""
+    found = library_of_line(tid, code)
+    if found.trouble or not (found.stack_flags is None or found.stack_flags & _PF_X):
+        return ()
+    try:
+        return found, loader_version(tid, lines_of_ranges(tid, [WHOLE])[0])
+    except OSError:
+        return ()
 
 
 def library_of_line(tid: int, line: MapLine) -> Library:

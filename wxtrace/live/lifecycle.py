@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import struct
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Callable, Dict, List, Optional, Set
 
 from wxtrace.decoders import DecodeError
+from wxtrace.decoders.auxv import is_32_bit
 from wxtrace.decoders.proctext import Stat, parse_stat
 from wxtrace.live import ptrace
 from wxtrace.live.privileges import lost_rights
@@ -21,7 +22,6 @@ from wxtrace.model.facts import Image, ModeChanged, Note, Seeded, TaskExited, Ta
 __all__ = ["Lifecycle"]
 
 _CLONE_VM, _CLONE_VFORK, _CLONE_THREAD = 0x100, 0x4000, 0x10000
-_ELFCLASS32 = 1
 MOST_ARGUMENTS = 1 << 16
 """Bytes of a command line that are kept."""
 
@@ -156,11 +156,11 @@ class Lifecycle:
         try:
             where = parse_stat(read_proc(tid, "stat", 8192))
         except DecodeError:
-            where = Stat("", "", 0, 0, 0, 0, 0, 0, 0)
+            where = Stat("", "", *(0,) * 11)
         persona = read_proc(tid, "personality", 64).strip()
         task.personality = int(persona, 16) if persona else 0
         task.space.brk = where.start_brk if why == "exec" else None
-        command_line = read_proc(tid, "cmdline", MOST_ARGUMENTS)
+        command_line = _command_line(tid, where, why)
         image = Image(
             read_link(tid, "exe"),
             [os.fsdecode(word) for word in command_line.rstrip(b"\0").split(b"\0")] if command_line else [],
@@ -259,10 +259,13 @@ class Lifecycle:
 
 
 def _image_abi(tid: int) -> int:
-    """By the ELF class of the program (the fifth byte of e_ident)."""
-    try:
-        with open("/proc/%d/exe" % tid, "rb") as file:
-            ident: Any = file.read(5)
-    except OSError:
-        return Abi.X86_64
-    return Abi.I386 if ident[:4] == b"\x7fELF" and ident[4:5] == bytes([_ELFCLASS32]) else Abi.X86_64
+    """By what the kernel told the program at its start: the file itself may be served by a tracee."""
+    return Abi.I386 if is_32_bit(read_proc(tid, "auxv", 4096)) else Abi.X86_64
+
+
+def _command_line(tid: int, where: Stat, why: str) -> bytes:
+    """What exec has just written can be read; later a server of the target's may have to be waited for."""
+    size = min(max(where.arg_end - where.arg_start, 0), MOST_ARGUMENTS)
+    if why != "exec" and read_memory(tid, where.arg_start, size) is None:
+        return b""
+    return read_proc(tid, "cmdline", MOST_ARGUMENTS)

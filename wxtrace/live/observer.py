@@ -8,18 +8,22 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, List, Optional, Tuple
 
+from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmaps import MapLine
-from wxtrace.live.libraries import library_mapped, library_of_line, loader_version
-from wxtrace.live.procfs import read_memory, read_proc
+from wxtrace.decoders.proctext import parse_stat
+from wxtrace.frozen import replace
+from wxtrace.live.inquiry import Question, Steps
+from wxtrace.live.libraries import library_mapped, library_unloaded
+from wxtrace.live.procfs import WHOLE, lines_of_ranges, read_link, read_memory, read_proc
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
 from wxtrace.live.traced import name_of
 from wxtrace.model import flags as f
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
 from wxtrace.model.enumerations import Abi
-from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Mapped, Named, Resynced, Unloading
+from wxtrace.model.facts import BY_FILTER, BY_KERNEL, STACK, UNDECIDED, Call, Mapped, Named, Note, Resynced, Unloading
 from wxtrace.model.outcome import may_be_refused
 from wxtrace.model.syscalls.row import page_align_up
 
@@ -32,8 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Observer"]
 
 _PR_SET_MM = 35
-_PF_X = 1
-_WHOLE = (0, 1 << 64)
+MOST_ENVIRONMENT = 1 << 20
 Words = Tuple[int, ...]
 
 _PLAIN_ANONYMOUS = f.MAP_ANONYMOUS | f.MAP_FIXED | f.MAP_NORESERVE | f.MAP_STACK | f.MAP_FIXED_NOREPLACE | 2
@@ -59,8 +62,11 @@ class Observer:
         self.unwinder: Optional[Unwinder] = None
         self._filter_watch: Optional[FilterWatch] = None
 
-    def finished(self, task: Task, abi: int, number: int, args: Words, result: int) -> None:
-        """The call came back. Errors while reading /proc (the task may be dying) lose only what was asked."""
+    def finished(self, task: Task, abi: int, number: int, args: Words, result: int) -> Optional[Steps]:
+        """The call came back: written down, or the steps to that if something has to be asked first (inquiry.py).
+
+        Errors while reading /proc (the task may be dying) lose only what was asked.
+        """
         decided = _who_decided(task)
         if abi == Abi.I386:
             args = tuple(value & 0xFFFFFFFF for value in args)
@@ -74,9 +80,9 @@ class Observer:
             failed = self._still_attached(task, args[0])
         call = Call(task.tid, recorder.now(), abi, number, args, result, decided)  # type: ignore[arg-type]
         if name in _BIRTHS and not failed:
-            return
+            return None
         if task.space.stale and not task.space.in_use_beside(task) and (failed or decided != BY_FILTER):
-            self.resync(task, *_WHOLE, why="calls overlapped")
+            self.resync(task, *WHOLE, why="calls overlapped")
         if decided == BY_FILTER:
             self._filters().answered(task)
             if result >= 0 and result != number:
@@ -84,30 +90,63 @@ class Observer:
                 for start, end in self._changed_ranges(call):
                     self.resync(task, start, end, why="a filter answered")
         if failed:
-            self._failure(task, name, call)
-        if failed or decided == BY_FILTER:
-            errno = f.errno_name(-result) if -4096 < result < 0 else ""
-            if may_be_refused(name, errno, decided == BY_FILTER):
-                self._sample_stack(task, call)
-        if failed:
-            recorder.call(call, keep=True)
-            recorder.flush()
-        else:
-            if name == "munmap":
-                self._unmapped(task, call)
-            elif name not in _SILENT and decided != BY_FILTER:
-                self._success(task, name, call)
-            recorder.call(call)
+            return self._failed(task, name, call)
+        if decided == BY_FILTER:
+            if may_be_refused(name, "", True):
+                return self._faked(task, name, call)
+        elif name == "munmap":
+            library = task.space.library
+            if library is not None and library[0] == args[0] and library[1] is not None:
+                task.space.library = None
+                return self._unloaded(task, call, library[1])
+        elif name not in _SILENT:
+            self._success(task, name, call)
+        self._came_back(task, name, call)
+        return None
+
+    def _came_back(self, task: Task, name: str, call: Call) -> None:
+        """Written down behind all that explains it."""
+        self._recorder.call(call)
+        self._verify(task, name, call)
+
+    def _verify(self, task: Task, name: str, call: Call) -> None:
         if self._verifier is not None and self.verifies and name in MAP_CHANGING:
             self._verifier.check(task, name, self._changed_ranges(call))
 
-    def _sample_stack(self, task: Task, call: Call) -> None:
+    def _failed(self, task: Task, name: str, call: Call) -> Steps:
+        request = request_of(call.abi, call.number, call.args)
+        # The calls that made the map what it is may not have been kept.
+        everything = [(WHOLE, "calls were dropped")] if self._recorder.journal.full else []
+        for part in everything:
+            yield from self._reread(task, [part])
+        lines = yield from self._reread(task, [(part, "the call failed") for part in self._ranges(request)])
+        if self._prober is None:
+            from wxtrace.live.probe import Prober
+
+            self._prober = Prober()
+        probe = yield from self._prober.probe(task, name, request, call, lines)
+        if call.decided == UNDECIDED and probe.status.get("Seccomp") == "2":
+            self._filters().answered(task)
+        errno = f.errno_name(-call.result) if call.result is not None and -4096 < call.result < 0 else ""
+        sampled: Optional[bool] = False
+        if may_be_refused(name, errno, call.decided == BY_FILTER):
+            sampled = yield from self._sample_stack(task, call)
+        self._recorder.fact(probe if sampled is not None else replace(probe, unanswered=[*probe.unanswered, STACK]))
+        self._recorder.call(call, keep=True)
+        self._recorder.flush()
+        self._verify(task, name, call)
+
+    def _faked(self, task: Task, name: str, call: Call) -> Steps:
+        yield from self._sample_stack(task, call)
+        self._came_back(task, name, call)
+
+    def _sample_stack(self, task: Task, call: Call) -> Generator[Question, Any, Optional[bool]]:
         if self.unwinder is None:
             # Not at the start: a program that nothing is refused to shall not pay for it.
             from wxtrace.live.unwinder import Unwinder
 
             self.unwinder = Unwinder(self._recorder)
-        self.unwinder.sample(task, call)
+        return (yield from self.unwinder.sample(task, call))
 
     def unfinished(self, task: Task, abi: int, number: int, args: Words) -> None:
         """The task died inside the call."""
@@ -124,10 +163,10 @@ class Observer:
         """Write [start, end) down as /proc shows it now, to be believed with the next call of this task."""
         try:
             maps = task.space.maps_file(task.tid)
-            lines = maps.lines() if (start, end) == _WHOLE else maps.range(start, end)
+            lines = maps.lines() if (start, end) == WHOLE else maps.range(start, end)
         except OSError:
             return []
-        if (start, end) == _WHOLE:
+        if (start, end) == WHOLE:
             task.space.stale = False
         self._recorder.fact(Resynced(task.tid, task.space.id, start, end, lines, why))
         return lines
@@ -145,22 +184,15 @@ class Observer:
             return False
         return line is not None and line.path.startswith("/SYSV") and line.start - address == line.offset
 
-    def _failure(self, task: Task, name: str, call: Call) -> None:
-        request = request_of(call.abi, call.number, call.args)
-        if self._recorder.journal.full:
-            # The calls that made the map what it is were not kept.
-            self.resync(task, *_WHOLE, why="calls were dropped")
-        lines: List[MapLine] = []
-        for start, end in self._ranges(request):
-            lines += self.resync(task, start, end, "the call failed")
-        if self._prober is None:
-            from wxtrace.live.probe import Prober
-
-            self._prober = Prober()
-        probe = self._prober.probe(task, name, request, call, lines)
-        if call.decided == UNDECIDED and probe.status.get("Seccomp") == "2":
-            self._filters().answered(task)
-        self._recorder.fact(probe)
+    def _reread(self, task: Task, parts: List[Tuple[Tuple[int, int], str]]) -> Generator[Question, Any, List[MapLine]]:
+        """As `resync`, which waits for whoever holds the map locked (fs/fuse/file.c:fuse_vma_close): all the lines."""
+        if not parts or not task.space.in_use_beside(task):
+            return [line for (start, end), why in parts for line in self.resync(task, start, end, why)]
+        found = yield Question(lines_of_ranges, (task.tid, [part for part, _ in parts]))
+        task.space.stale = task.space.stale or found is None
+        for ((start, end), why), lines in zip(parts, found or ()):
+            self._recorder.fact(Resynced(task.tid, task.space.id, start, end, lines, why))
+        return [line for lines in found or () for line in lines]
 
     def _filters(self) -> FilterWatch:
         if self._filter_watch is None:
@@ -184,7 +216,7 @@ class Observer:
             if request.flags & f.MREMAP_FIXED:
                 ranges.append((target, target + page_align_up(request.new_length, self._page_size)))
         elif name == "shmdt" or (name == "shmat" and request.flags & f.SHM_REMAP):
-            ranges = [_WHOLE]
+            ranges = [WHOLE]
         else:
             ranges = []
         return [(low, high) for low, high in ranges if low < high <= 1 << 64]
@@ -221,7 +253,11 @@ class Observer:
             self._filters().installed(task, call.abi, call.number, call.args)
             return
         if name in ("prctl", "arch_prctl"):
-            self.resync(task, *_WHOLE, why=name)
+            self.resync(task, *WHOLE, why=name)
+            return
+        if not task.space.passed <= {task}:
+            # Somebody has the map locked, for as long as nobody knows.
+            task.space.stale = True
             return
         try:
             lines = self._mapped_by(task, name, call)
@@ -231,21 +267,28 @@ class Observer:
             self._recorder.fact(Mapped(task.tid, lines, _open_for_writing(task.tid, name, call.args)))
             if name in ("mmap", "mmap2"):
                 task.space.library = library_mapped(task.space.library, call.args, lines[0])
+                if "san" in lines[0].path and call.args[2] & f.PROT_EXEC:
+                    self._warn_of_sanitizer(task, lines[0].path)
 
-    def _unmapped(self, task: Task, call: Call) -> None:
-        """A library that goes as soon as it came may be one that the loader refused."""
-        library = task.space.library
-        if library is None or library[0] != call.args[0] or library[1] is None:
-            return
-        task.space.library = None
-        found = library_of_line(task.tid, library[1])
-        if found.trouble or not (found.stack_flags is None or found.stack_flags & _PF_X):
-            return
+    def _warn_of_sanitizer(self, task: Task, path: str) -> None:
+        from wxtrace.live.sanitizers import sanitizer_in_library
+
         try:
-            lines = task.space.maps_file(task.tid).lines()
-        except OSError:
+            where = parse_stat(read_proc(task.tid, "stat", 8192))
+        except DecodeError:
             return
-        self._recorder.fact(Unloading(task.tid, found, loader_version(task.tid, lines)))
+        size = min(max(where.env_end - where.env_start, 0), MOST_ENVIRONMENT)
+        environment = read_memory(task.tid, where.env_start, size) or b""
+        warning = sanitizer_in_library(path, read_link(task.tid, "exe").rpartition("/")[2], environment)
+        if warning is not None:
+            self._recorder.fact(Note("sanitizer", warning, task.tid))
+
+    def _unloaded(self, task: Task, call: Call, code: MapLine) -> Steps:
+        """A library that goes as soon as it came may be one that the loader refused."""
+        found = yield Question(library_unloaded, (task.tid, code))
+        if found:
+            self._recorder.fact(Unloading(task.tid, *found))
+        self._came_back(task, "munmap", call)
 
     def _mapped_by(self, task: Task, name: str, call: Call) -> List[MapLine]:
         request = request_of(call.abi, call.number, call.args)

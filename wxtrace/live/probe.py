@@ -1,7 +1,8 @@
 """What is volatile when a call was refused, read from /proc while the thread stands still.
 
 Nothing here writes to the target's memory: a write into file-backed private memory makes an anon_vma and so may
-itself cause an execmod refusal later. What the target names is only ever looked at through /proc links.
+itself cause an execmod refusal later. What the target names is only ever looked at through /proc links, and where the
+target itself may have to answer (inquiry.py), in the helper process.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import stat
 import struct
 import time
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Generator, List, Optional, Sequence, Set, Tuple
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.cgroup import cgroup_path
@@ -26,17 +27,20 @@ from wxtrace.decoders.proctext import (
     parse_stat,
     parse_status,
 )
+from wxtrace.frozen import replace
 from wxtrace.live import ptrace
 from wxtrace.live.host import address_bits, security_modules
 from wxtrace.live.inject import query_mdwe
-from wxtrace.live.libraries import library_of_refusal
+from wxtrace.live.inquiry import Question
+from wxtrace.live.libraries import library_of_line, library_to_ask_for
 from wxtrace.live.machine_evidence import Room, cpu_features, huge_pages, room_left, same_namespaces, segment
-from wxtrace.live.procfs import read_link, read_proc, smaps_of_range, thread_group
+from wxtrace.live.procfs import read_link, read_proc, smaps_of_ranges, thread_group
 from wxtrace.live.registers import registers
+from wxtrace.live.statx import known_file
 from wxtrace.live.task import Task
 from wxtrace.model import flags as f
 from wxtrace.model.calls import Request
-from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Probe
+from wxtrace.model.facts import BY_FILTER, BY_KERNEL, LIBRARY, MAP, MODULES, OPEN_FILE, Call, Probe
 from wxtrace.model.objects import Descriptor, MountFact
 from wxtrace.model.restrictions import ModuleState, SelinuxState
 from wxtrace.model.syscalls.table import request_of
@@ -65,8 +69,10 @@ _SYSCTLS = (
     "vm/admin_reserve_kbytes",
     "vm/user_reserve_kbytes",
     "fs/file-max",
+    "kernel/perf_event_mlock_kb",
+    "kernel/perf_event_paranoid",
 )
-_STATUS = ("Seccomp", "Seccomp_filters", "NoNewPrivs", "CapEff", "VmSize", "VmData", "VmLck", "Uid")
+_STATUS = ("Seccomp", "Seccomp_filters", "NoNewPrivs", "CapEff", "VmSize", "VmData", "VmLck", "VmPin", "Uid")
 _MEMINFO = ("MemTotal", "SwapTotal", "CommitLimit", "Committed_AS", "HugePages_Free", "HugePages_Rsvd", "Hugepagesize")
 _KINDS = {
     stat.S_IFREG: "regular file",
@@ -76,10 +82,14 @@ _KINDS = {
     stat.S_IFIFO: "pipe",
     stat.S_IFSOCK: "socket",
 }
+_OWN_FILE_SYSTEMS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "ramfs", "hugetlbfs"})
 _FS_IOC_GETFLAGS, _FS_APPEND_FL = 0x80086601, 0x20
 _F_GET_SEALS = 1034
 _HUGETLBFS_MAGIC = 0x958458F6
 _SYS_PIDFD_OPEN, _SYS_PIDFD_GETFD = 434, 438
+
+
+Looking = Generator[Question, Any, Probe]
 
 
 class Prober:
@@ -91,17 +101,31 @@ class Prober:
         self._refilled = time.monotonic()
         self._kinds: Set[Tuple[object, ...]] = set()
 
-    def probe(self, task: Task, name: str, request: Request, call: Call, lines: Sequence[MapLine] = ()) -> Probe:
-        """Everything a rule may want to see about this failed call. `lines`: its range, as read again."""
-        start = self._refill()
-        try:
-            first = self._first_of_its_kind(task, name, request, call, lines)
-            short = self._budget <= (-MOST_DEBT_SECONDS if first else 0)
-            return self._full_or_short(task, name, request, call, short)
-        finally:
-            self._budget -= time.monotonic() - start
+    def probe(self, task: Task, name: str, request: Request, call: Call, lines: Sequence[MapLine] = ()) -> Looking:
+        """Everything a rule may want to see about this failed call; what a tracee can hold up is asked for.
 
-    def _full_or_short(self, task: Task, name: str, request: Request, call: Call, short: bool) -> Probe:
+        `lines`: its range, as read again.
+        """
+        self._refill()
+        # The tracer's own time: on a busy machine the same look takes ten times as long by the clock.
+        start = time.thread_time()
+        first = self._first_of_its_kind(task, name, request, call, lines)
+        steps = self._full_or_short(task, name, request, call, self._budget <= (-MOST_DEBT_SECONDS if first else 0))
+        answer = None
+        while True:
+            # Only what keeps everybody waiting counts: while a question is open, the others go on.
+            try:
+                question = steps.send(answer)
+            except StopIteration as end:
+                probe: Probe = end.value
+                return probe
+            finally:
+                self._budget -= time.thread_time() - start
+            answer = yield question
+            self._refill()
+            start = time.thread_time()
+
+    def _full_or_short(self, task: Task, name: str, request: Request, call: Call, short: bool) -> Looking:
         tid = task.tid
         try:
             regs = registers(tid)
@@ -110,7 +134,21 @@ class Prober:
             ip = sp = 0
         comm = os.fsdecode(read_proc(tid, "comm", 64).rstrip(b"\n"))
         status = parse_status(read_proc(tid, "status", 65536))
-        vmas, complete = ([], False) if short else self._vmas(tid, request, task.space.brk)
+        unanswered: List[str] = []
+        short_of_memory = call.result in (-12, -11) or name == "brk"
+        personality = _hex(read_proc(tid, "personality", 64))
+        vmas, complete, room = [], False, Room()
+        if not short:
+            below = None
+            if name in _NEEDING_ROOM:
+                end = task_size(call.abi, address_bits(), self._page_size, personality or 0)
+                below = searched_below(request_of(call.abi, call.number, call.args), end, self._page_size)
+            asked = (tid, self._ranges(request, task.space.brk), short_of_memory, below)
+            seen = (yield Question(_look_at_map, asked)) if task.space.in_use_beside(task) else _look_at_map(*asked)
+            if seen is None:
+                unanswered.append(MAP)
+            else:
+                vmas, complete, room = seen
         start_brk = start_stack = 0
         data_size = None
         try:
@@ -120,23 +158,46 @@ class Prober:
             pass
         denied = call.result in (_EACCES, _EPERM)
         about_descriptors = name.startswith("memfd") or call.result == _EMFILE
-        short_of_memory = call.result in (-12, -11) or name == "brk"
-        personality = _hex(read_proc(tid, "personality", 64))
-        room = Room()
-        if short_of_memory and not short:
-            end = task_size(call.abi, address_bits(), self._page_size, personality or 0)
-            asked = request_of(call.abi, call.number, call.args)
-            room = room_left(tid, searched_below(asked, end, self._page_size) if name in _NEEDING_ROOM else None)
         same = same_namespaces(tid) if name in ("memfd_create", "shmat") else False
         descriptor = None
         if name == "mmap" or name == "mmap2":
             if not request.flags & f.MAP_ANONYMOUS:
                 descriptor = self._descriptor(tid, request.fd)
+                if descriptor.kind == "regular file":
+                    may_be_huge = _may_be_huge(descriptor)
+                    if _is_the_kernels_own(descriptor):
+                        answer = _borrowed_descriptor(tid, request.fd, may_be_huge)
+                    else:
+                        answer = yield Question(_borrowed_descriptor, (tid, request.fd, may_be_huge))
+                    if answer is None:
+                        unanswered.append(OPEN_FILE)
+                    else:
+                        descriptor = replace(
+                            descriptor, seals=answer[0], append_only=answer[1], huge_page_size=answer[2]
+                        )
         huge = _about_huge_pages(name, request, descriptor)
         mounts = self._mounts(tid, vmas)
         selinux = modules = None
         if not short and denied and call.decided != BY_FILTER and name in _HOOKED:
-            selinux, modules = _asked_modules(tid, request, vmas, mounts)
+            known = security_modules() or []
+            context = read_proc(tid, "attr/current", 4097)
+            asked_for = (tid, request, vmas, mounts, known, context)
+            if descriptor is None and not any(vma.line.inode for vma in vmas):
+                selinux, modules = _asked_modules(*asked_for)
+            elif context or known:
+                answer = yield Question(_asked_modules, asked_for)
+                if answer is None:
+                    unanswered.append(MODULES)
+                selinux, modules = answer or (None, None)
+        library = None
+        code = library_to_ask_for(task, request, vmas) if not short else None
+        if code is not None:
+            library = yield Question(library_of_line, (tid, code))
+            if library is None:
+                unanswered.append(LIBRARY)
+            elif library.trouble and not (request.prot or 0) & f.GROWSDOWN:
+                # Data that is no program is nobody's library.
+                library = None
         seccomp_filters = status.get("Seccomp_filters", "0")
         mdwe = None
         if not short and self._wants_mdwe(request, call) and seccomp_filters == ("1" if task.filtered else "0"):
@@ -167,7 +228,7 @@ class Prober:
             start_stack=start_stack,
             brk=task.space.brk,
             open_fds=_count_fds(tid) if about_descriptors and not short else None,
-            library=None if short else library_of_refusal(task, request, vmas),
+            library=library,
             same_namespaces=same,
             cpu_features=cpu_features() if name in _CPU_CALLS and not short else None,
             largest_gap=room.largest_gap,
@@ -175,38 +236,39 @@ class Prober:
             huge_pages=huge_pages() if huge else None,
             segment=segment(request.fd) if name == "shmat" and same else None,
             data_size=data_size,
+            unanswered=unanswered,
         )
 
     def _first_of_its_kind(self, task: Task, name: str, request: Request, call: Call, lines: Sequence[MapLine]) -> bool:
-        memory = tuple((line.perms, line.dev, line.inode) for line in lines[:MOST_LINES])
+        # What the mapping of an object may become, only a look at this very mapping tells.
+        memory = tuple(line._replace(path="") if line.inode else line.perms for line in lines[:MOST_LINES])
         asked = ((request.prot or 0) & 7, request.flags, request.length.bit_length())
         kind = (task.pid, name, call.result, asked, memory)
-        if kind in self._kinds or len(self._kinds) >= MOST_KINDS:
+        if kind in self._kinds:
             return False
+        if len(self._kinds) >= MOST_KINDS:
+            self._kinds.clear()
         self._kinds.add(kind)
         return True
 
-    def _refill(self) -> float:
+    def _refill(self) -> None:
         now = time.monotonic()
         self._budget = min(BUDGET_SECONDS, self._budget + (now - self._refilled) * REFILL)
         self._refilled = now
-        return now
 
-    def _vmas(self, tid: int, request: Request, brk: Optional[int]) -> tuple[List[Vma], bool]:
+    def _ranges(self, request: Request, brk: Optional[int]) -> List[Tuple[int, int]]:
+        """Where the map matters."""
         if request.name in ("memfd_create", "seccomp", "ptrace", "personality", "prctl"):
-            return [], True
+            return []
         start, end = request.addr, request.addr + max(request.length, 1)
         if request.name == "mmap" and not request.flags & (f.MAP_FIXED | f.MAP_FIXED_NOREPLACE):
-            return [], True
+            return []
         if request.name == "brk" and brk is not None:
             start, end = min(start, brk), max(start, brk) + 1
-        vmas, complete = smaps_of_range(tid, start, end, MOST_VMAS)
+        ranges = [(start, end)]
         if request.name == "mremap" and request.flags & f.MREMAP_FIXED:
-            target = request.new_addr
-            more, all_more = smaps_of_range(tid, target, target + max(request.new_length, 1), MOST_VMAS)
-            vmas = sorted({vma.line.start: vma for vma in vmas + more}.values(), key=lambda vma: vma.line.start)
-            complete = complete and all_more
-        return vmas, complete
+            ranges.append((request.new_addr, request.new_addr + max(request.new_length, 1)))
+        return ranges
 
     def _wants_mdwe(self, request: Request, call: Call) -> bool:
         if call.result != _EACCES or (call.decided != BY_KERNEL and call.decided != 0):
@@ -238,7 +300,7 @@ class Prober:
         info = parse_fdinfo(read_proc(tid, "fdinfo/%d" % fd, 65536))
         kind = None
         try:
-            kind = _KINDS.get(stat.S_IFMT(os.stat("/proc/%d/fd/%d" % (tid, fd)).st_mode))
+            kind = _KINDS.get(stat.S_IFMT(known_file("/proc/%d/fd/%d" % (tid, fd)).mode))
         except OSError:
             pass
         mount = None
@@ -248,23 +310,37 @@ class Prober:
                     mount = MountFact(entry.point, entry.options, entry.fstype, entry.super_options)
         except DecodeError:
             pass
-        # The kernel's own files lie on no mount that is shown: asking one of another file system could block.
-        may_be_huge = (
-            mount.fstype == "hugetlbfs" if mount is not None else link.startswith(("/memfd:", "/anon_hugepage"))
-        )
-        seals, append_only, huge = _borrowed_descriptor(tid, fd, kind, may_be_huge)
-        return Descriptor(link, info.get("flags"), kind, mount, seals, append_only, huge)
+        return Descriptor(link, info.get("flags"), kind, mount)
 
 
-def _borrowed_descriptor(
-    tid: int, fd: int, kind: Optional[str], may_be_huge: bool
-) -> tuple[Optional[int], Optional[bool], Optional[int]]:
+def _look_at_map(
+    tid: int, ranges: List[Tuple[int, int]], count: bool, below: Optional[int]
+) -> Tuple[List[Vma], bool, Room]:
+    vmas, complete = smaps_of_ranges(tid, ranges, MOST_VMAS)
+    return vmas, complete, room_left(tid, below) if count else Room()
+
+
+def _may_be_huge(descriptor: Descriptor) -> bool:
+    """Whether it is a file of huge pages; the kernel's own lie on no mount that is shown."""
+    mount = descriptor.mount
+    if mount is not None:
+        return mount.fstype == "hugetlbfs"
+    return descriptor.link.startswith(("/memfd:", "/anon_hugepage"))
+
+
+def _is_the_kernels_own(descriptor: Descriptor) -> bool:
+    """Whether no process or machine has to be asked about the file."""
+    mount = descriptor.mount
+    return descriptor.link.startswith("/memfd:") or (mount is not None and mount.fstype in _OWN_FILE_SYSTEMS)
+
+
+def _borrowed_descriptor(tid: int, fd: int, may_be_huge: bool) -> Tuple[Optional[int], Optional[bool], Optional[int]]:
     """Seals, the append-only attribute and the size of huge pages, asked of a copy of the target's own descriptor.
 
     pidfd_getfd is there from Linux 5.6.
+
+    Whoever serves the file is asked, and once more when the copy is closed (fs/fuse/file.c:fuse_flush).
     """
-    if kind != "regular file":
-        return None, None, None
     libc = ctypes.PyDLL(None, use_errno=True)
     pidfd = libc.syscall(_SYS_PIDFD_OPEN, thread_group(tid), 0)
     if pidfd < 0:
@@ -299,14 +375,12 @@ def _huge_page_size(libc: ctypes.PyDLL, fd: int) -> Optional[int]:
 
 
 def _asked_modules(
-    tid: int, request: Request, vmas: List[Vma], mounts: Dict[str, MountFact]
-) -> tuple[Optional[SelinuxState], Optional[ModuleState]]:
+    tid: int, request: Request, vmas: List[Vma], mounts: Dict[str, MountFact], known: List[str], context: bytes
+) -> Tuple[Optional[SelinuxState], Optional[ModuleState]]:
     # Only where a call was refused with their errnos: most programs never need the imports.
     from wxtrace.live.module_evidence import module_state
     from wxtrace.live.selinux_evidence import selinux_state
 
-    known = security_modules() or []
-    context = read_proc(tid, "attr/current", 4097)
     return selinux_state(tid, request, vmas, mounts, context), module_state(tid, request, known)
 
 

@@ -9,7 +9,8 @@ import ctypes
 import errno
 import fcntl
 import os
-from typing import BinaryIO, Iterator, List, Optional, Tuple
+import struct
+from typing import BinaryIO, Dict, Iterator, List, Optional, Tuple
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmap_query import PROCMAP_QUERY, QUERY_SIZE, VMA_EXECUTABLE, decode_answer, encode_query
@@ -17,13 +18,17 @@ from wxtrace.decoders.procmaps import MapLine, Vma, parse_maps, parse_smaps
 from wxtrace.decoders.proctext import parse_stat, parse_status
 
 __all__ = [
+    "WHOLE",
     "MapsFile",
     "is_dead",
+    "lines_of_ranges",
+    "pages_with_contents",
+    "process_state",
     "read_link",
     "read_memory",
     "read_proc",
     "share_memory",
-    "smaps_of_range",
+    "smaps_of_ranges",
     "stands_still",
     "thread_group",
     "threads_of",
@@ -31,9 +36,14 @@ __all__ = [
 ]
 
 MAX_TEXT = 64 << 20
+WHOLE = (0, 1 << 64)
+"""The range of all addresses."""
 _CHUNK = 1 << 16
 _NAME_SIZE = 4096 + 64
 _SYS_KCMP, _KCMP_VM = 312, 1
+_PAGE = 4096
+_ENTRY = struct.Struct("<Q")
+_PRESENT, _SWAPPED, _WRITE_PROTECTED = 1 << 63, 1 << 62, 1 << 57
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 
@@ -72,20 +82,22 @@ def threads_of(pid: int) -> List[int]:
     return sorted(int(name) for name in os.listdir("/proc/%d/task" % pid) if name.isdigit())
 
 
+def process_state(tid: int) -> str:
+    """R, S, D, T, t, Z, X …; X once it is gone (proc_pid_stat(5))."""
+    try:
+        return parse_stat(read_proc(tid, "stat", 8192)).state
+    except DecodeError:
+        return "X"
+
+
 def is_dead(tid: int) -> bool:
     """Whether nobody runs here any more: a leader that ended before its threads never stops again."""
-    try:
-        return parse_stat(read_proc(tid, "stat", 8192)).state in ("Z", "X")
-    except DecodeError:
-        return True
+    return process_state(tid) in ("Z", "X")
 
 
 def stands_still(tid: int) -> bool:
     """Whether it has stopped or died, and its wait status has only not been heard yet."""
-    try:
-        return parse_stat(read_proc(tid, "stat", 8192)).state in ("t", "T", "Z", "X")
-    except DecodeError:
-        return True
+    return process_state(tid) in ("t", "T", "Z", "X")
 
 
 def thread_group(tid: int) -> int:
@@ -103,8 +115,36 @@ class _IoVec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
+def pages_with_contents(tid: int, start: int, end: int) -> List[Tuple[int, bool]]:
+    """The pages of a range, and whether each has contents, in memory or swapped out (proc_pid_pagemap(5)).
+
+    One that has none may be a trap: whoever reads it waits for a handler of userfaultfd, which may wait for us. A
+    marker of its write protection looks like a page that is swapped out (fs/proc/task_mmu.c:pte_to_pagemap_entry).
+    """
+    first = start // _PAGE
+    count = (end - 1) // _PAGE - first + 1
+    try:
+        fd = os.open("/proc/%d/pagemap" % tid, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return []
+    try:
+        entries = os.pread(fd, _ENTRY.size * count, _ENTRY.size * first)
+    except (OSError, OverflowError):
+        return []
+    finally:
+        os.close(fd)
+    whole = entries[: len(entries) // _ENTRY.size * _ENTRY.size]
+    return [
+        ((first + place) * _PAGE, bool(entry & _PRESENT or (entry & _SWAPPED and not entry & _WRITE_PROTECTED)))
+        for place, (entry,) in enumerate(_ENTRY.iter_unpack(whole))
+    ]
+
+
 def read_memory(tid: int, address: int, size: int) -> Optional[bytes]:
-    """process_vm_readv: `size` bytes of the task's memory, or None when they cannot all be read."""
+    """`size` bytes of the task's memory, or None when they cannot all be read without waiting for anybody."""
+    pages = pages_with_contents(tid, address, address + size) if size else []
+    if not pages or not all(filled for _, filled in pages) or pages[-1][0] + _PAGE < address + size:
+        return None
     buffer = ctypes.create_string_buffer(size)
     local = _IoVec(ctypes.addressof(buffer), size)
     remote = _IoVec(address, size)
@@ -203,7 +243,27 @@ class MapsFile:
         return parse_maps(b"".join(parts))
 
 
-def smaps_of_range(tid: int, start: int, end: int, most: int) -> Tuple[List[Vma], bool]:
+def lines_of_ranges(tid: int, ranges: List[Tuple[int, int]]) -> List[List[MapLine]]:
+    """The lines of /proc/TID/maps that share a byte with each [start, end). Raises OSError once that is gone."""
+    maps = MapsFile(tid)
+    try:
+        return [maps.lines() if (start, end) == WHOLE else maps.range(start, end) for start, end in ranges]
+    finally:
+        maps.close()
+
+
+def smaps_of_ranges(tid: int, ranges: List[Tuple[int, int]], most: int) -> Tuple[List[Vma], bool]:
+    """The entries of each range, in their order: (entries, whether that is all of them)."""
+    found: Dict[int, Vma] = {}
+    complete = True
+    for start, end in ranges:
+        vmas, all_of_them = _smaps_of_range(tid, start, end, most)
+        found.update((vma.line.start, vma) for vma in vmas)
+        complete = complete and all_of_them
+    return [found[start] for start in sorted(found)], complete
+
+
+def _smaps_of_range(tid: int, start: int, end: int, most: int) -> Tuple[List[Vma], bool]:
     """Entries that touch [start, end) with one neighbour on either side: (entries, whether that is all of them).
 
     smaps is slow, so reading stops behind the range, and after `most` entries.

@@ -67,9 +67,9 @@ class Quiesce:
         return True
 
     def release(self) -> List[Tuple[Task, int]]:
-        """The members to resume, each with its signal."""
+        """The members to resume, each with its signal. Who has not stopped yet still will."""
         for task in self.members:
-            if task.quiesce is self:
+            if task.quiesce is self and task.tid not in self._running:
                 task.quiesce = None
         return list(self._parked.values())
 

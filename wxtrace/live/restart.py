@@ -1,55 +1,130 @@
-"""Undoing what PTRACE_INTERRUPT does to a few calls: they come back with EINTR, which no untraced run would see.
+"""Undoing what PTRACE_INTERRUPT does to calls that wait: some come back with EINTR, which no untraced run would see.
 
-Most calls restart by themselves. These return EINTR to the program (fs/eventpoll.c, ipc/sem.c, kernel/signal.c); where
-they wait without a timeout, running the call once more is exactly what would have happened.
+Most calls restart by themselves. These return EINTR to the program (signal(7), "Interruption of system calls and
+library functions by stop signals"; fs/eventpoll.c, ipc/sem.c, kernel/signal.c, fs/aio.c, io_uring). Where they wait
+without a timeout, running the call once more is exactly what would have happened. Where they wait with one, nobody can
+tell how much of it had passed; SO_RCVTIMEO and SO_SNDTIMEO make any call on a socket one of these. Those are named.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import Dict, Optional
+from typing import Dict, List, NamedTuple, Tuple
 
 from wxtrace.decoders.proctext import parse_status
-from wxtrace.live.procfs import read_memory, read_proc
+from wxtrace.live import ptrace
+from wxtrace.live.procfs import read_proc
+from wxtrace.live.recorder import Recorder
 from wxtrace.live.registers import registers, set_registers
-from wxtrace.live.x86 import syscall_instruction
+from wxtrace.live.x86 import ARCH_ABI
+from wxtrace.model.enumerations import Abi
+from wxtrace.model.facts import Note
 
-__all__ = ["restart_interrupted"]
+__all__ = ["Interruptions"]
 
-# Number: (name, the register that holds the timeout, its value for "for ever").
-_CALLS: Dict[int, tuple[str, str, int]] = {
-    232: ("epoll_wait", "r10", 0xFFFFFFFF),
-    281: ("epoll_pwait", "r10", 0xFFFFFFFF),
-    441: ("epoll_pwait2", "r10", 0),
-    65: ("semop", "", 0),
-    220: ("semtimedop", "r10", 0),
-    128: ("rt_sigtimedwait", "rdx", 0),
-    208: ("io_getevents", "r8", 0),
-}
-_X86_64_SYSCALL = 0
+MOST_NAMED = 200
+"""Threads named for one call."""
 
 
-def restart_interrupted(tid: int) -> Optional[str]:
-    """At the stop that an interrupt brought: let the call run again, or give its name when that would not be exact.
+class _Wait(NamedTuple):
+    """A call that returns EINTR, and how it says that it waits without a timeout."""
 
-    None when there was nothing to undo. A real signal that waits for the thread explains the EINTR: hands off then.
-    """
-    regs = registers(tid)
-    known = _CALLS.get(regs.orig_rax)
-    if known is None or regs.rax != (1 << 64) - errno.EINTR:
-        return None
-    code = read_memory(tid, regs.rip - 2, 2)
-    if code is None or syscall_instruction(code) != _X86_64_SYSCALL or _signal_waits(tid):
-        return None
-    name, register, for_ever = known
-    if register:
-        value = getattr(regs, register)
-        if (value & 0xFFFFFFFF if for_ever else value) != for_ever:
-            return name
-    regs.rax = regs.orig_rax
-    regs.rip -= 2
-    set_registers(tid, regs)
-    return None
+    argument: int
+    """Which one, from 0."""
+    mask: int
+    """The bits of it that count."""
+    for_ever: int
+
+
+_EINTR = -errno.EINTR
+_INT, _POINTER = 0xFFFFFFFF, (1 << 64) - 1
+_MILLISECONDS = _Wait(3, _INT, _INT)
+_THIRD, _FOURTH, _FIFTH = _Wait(2, _POINTER, 0), _Wait(3, _POINTER, 0), _Wait(4, _POINTER, 0)
+_ALWAYS = _Wait(0, 0, 0)
+# IORING_ENTER_EXT_ARG and IORING_ENTER_EXT_ARG_REG: there may be a timeout behind the last argument.
+_IO_URING = _Wait(3, 1 << 3 | 1 << 6, 0)
+_WAITS: Tuple[Dict[int, _Wait], ...] = (
+    {
+        232: _MILLISECONDS,  # epoll_wait
+        281: _MILLISECONDS,  # epoll_pwait
+        441: _FOURTH,  # epoll_pwait2
+        65: _ALWAYS,  # semop
+        220: _FOURTH,  # semtimedop
+        128: _THIRD,  # rt_sigtimedwait
+        208: _FIFTH,  # io_getevents
+        426: _IO_URING,  # io_uring_enter
+    },
+    {
+        256: _MILLISECONDS,  # epoll_wait
+        319: _MILLISECONDS,  # epoll_pwait
+        441: _FOURTH,  # epoll_pwait2
+        420: _FOURTH,  # semtimedop_time64
+        177: _THIRD,  # rt_sigtimedwait
+        421: _THIRD,  # rt_sigtimedwait_time64
+        247: _FIFTH,  # io_getevents
+        426: _IO_URING,  # io_uring_enter
+    },
+)
+"""By ABI: number -> where its timeout is."""
+_IPC, _SEMOP, _SEMTIMEDOP = 117, 1, 4
+_REGISTERS = (("rdi", "rsi", "rdx", "r10", "r8", "r9"), ("rbx", "rcx", "rdx", "rsi", "rdi", "rbp"))
+
+
+class Interruptions:
+    """Runs interrupted calls again where that is exact, and keeps account of those where it is not."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._named: Dict[str, List[int]] = {}
+
+    def undo(self, tid: int) -> None:
+        """At the stop that an interrupt brought. A signal that waits for the thread explains EINTR: hands off then."""
+        regs = registers(tid)
+        if regs.rax & _INT != _EINTR & _INT or regs.orig_rax & _INT == _INT:
+            return
+        abi = ARCH_ABI.get(ptrace.syscall_info(tid).arch)
+        word = _INT if abi == Abi.I386 else _POINTER
+        if abi is None or regs.rax & word != _EINTR & word or _signal_waits(tid):
+            return
+        number = int(regs.orig_rax & _INT)
+        args = tuple(int(getattr(regs, name)) & word for name in _REGISTERS[abi])
+        if _waits_for_ever(abi, number, args):
+            # As the kernel does it itself (arch/x86/kernel/signal.c: handle_signal): all its ways in have two bytes.
+            regs.rax = regs.orig_rax
+            regs.rip -= 2
+            set_registers(tid, regs)
+            return
+        self._named.setdefault(_name(abi, number), []).append(tid)
+        self._recorder.arm()
+
+    def tell(self) -> None:
+        """Name the calls that could not be run again since last asked."""
+        if not self._named:
+            return
+        calls = "; ".join("%s in %s" % (name, _threads(tids)) for name, tids in sorted(self._named.items()))
+        self._named.clear()
+        text = "stopping the threads made calls return EINTR once that wait with a timeout: " + calls
+        self._recorder.fact(Note("interrupted", text))
+
+
+def _waits_for_ever(abi: int, number: int, args: Tuple[int, ...]) -> bool:
+    if abi == Abi.I386 and number == _IPC:
+        return args[0] & 0xFFFF == _SEMOP or (args[0] & 0xFFFF == _SEMTIMEDOP and args[5] == 0)
+    wait = _WAITS[abi].get(number)
+    return wait is not None and args[wait.argument] & wait.mask == wait.for_ever
+
+
+def _name(abi: int, number: int) -> str:
+    if abi == Abi.I386:
+        from ptrace.syscall.linux.i386 import SYSCALL_NAMES
+    else:
+        from ptrace.syscall.linux.x86_64 import SYSCALL_NAMES
+    return str(SYSCALL_NAMES.get(number, "call %d" % number))
+
+
+def _threads(tids: List[int]) -> str:
+    named = ", ".join(map(str, tids[:MOST_NAMED])) + (", …" if len(tids) > MOST_NAMED else "")
+    return "thread %s" % named if len(tids) == 1 else "%d threads (%s)" % (len(tids), named)
 
 
 def _signal_waits(tid: int) -> bool:

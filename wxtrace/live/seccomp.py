@@ -19,8 +19,12 @@ from wxtrace.model.syscalls.table import SYSCALLS
 
 __all__ = ["COOKIE", "filter_program", "install", "program_bytes"]
 
-COOKIE = 0x7758
-"""SECCOMP_RET_DATA of our RET_TRACE: a seccomp stop that carries anything else is another tracer's."""
+COOKIE = 0x100 + int.from_bytes(os.urandom(8), "little") % 0xFF00
+"""SECCOMP_RET_DATA of our RET_TRACE: a seccomp stop that carries anything else is another tracer's.
+
+Another one in each run, so that no filter can have it but by chance; who is under our filter cannot read it
+(kernel/seccomp.c: seccomp_get_filter). Never one of the small numbers that tracers are fond of.
+"""
 
 RET_TRACE, RET_ALLOW = 0x7FF00000, 0x7FFF0000
 _LD_W_ABS, _JEQ, _AND, _RET = 0x20, 0x15, 0x54, 0x06

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional
 
 from wxtrace import __version__
-from wxtrace.descriptors import let_go_of_inherited
+from wxtrace.descriptors import let_go_of_inherited, raise_own_limit
 from wxtrace.frozen import replace
 from wxtrace.live import ptrace
 from wxtrace.live.host import read_host
@@ -19,6 +19,7 @@ from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.modes import choose_mode
 from wxtrace.live.observer import Observer
 from wxtrace.live.recorder import Recorder
+from wxtrace.live.sanitizers import sanitizer_in_program
 from wxtrace.live.tracer import Tracer
 from wxtrace.model.facts import ModeChanged, Note, RunEnded, RunStarted
 from wxtrace.record.store import NewJournal
@@ -68,6 +69,7 @@ class _Run:
     def __init__(self, session: Session, recorder: Recorder) -> None:
         self.session = session
         self.recorder = recorder
+        self.descriptors = raise_own_limit()
         self.host = read_host()
         self.verifier: Optional[Verifier] = None
         if session.verify:
@@ -93,8 +95,11 @@ class _Run:
             assert self.session.attach is not None
             self._attach(self.session.attach)
             self.tracer.loop()
+            if self.tracer.detaching:
+                _end_as_tracer()
         if self.verifier is not None:
             self.verifier.report()
+        self.tracer.inquiries.close()
         if self.tracer.observer.unwinder is not None:
             self.tracer.observer.unwinder.finish()
         self.recorder.fact(RunEnded(self.recorder.now()))
@@ -129,7 +134,14 @@ class _Run:
         if self.session.same_cpu:
             # The child inherits it.
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        launched = launch(path, self.session.argv, use_filter, self.recorder.former_handlers, self.session.terminal)
+        launched = launch(
+            path,
+            self.session.argv,
+            use_filter,
+            self.recorder.former_handlers,
+            self.session.terminal,
+            self.descriptors,
+        )
         _leave_terminal()
         options = ptrace.OPTIONS
         if use_filter:
@@ -148,9 +160,11 @@ class _Run:
         if use_filter and self.host.selinux_enforcing and os.geteuid() != 0:
             text = "SELinux is enforcing, and our filter sets NO_NEW_PRIVS: the program may keep wxtrace's own domain"
             self.recorder.fact(Note("no-new-privs", text))
+        warning = sanitizer_in_program(path)
+        if warning is not None:
+            self.recorder.fact(Note("sanitizer", warning))
         self.recorder.say({"is": "started", "pid": launched.pid})
-        os.write(launched.go, b"x")
-        os.close(launched.go)
+        launched.channel.send(b"x")
         return launched
 
     def _attach(self, pid: int) -> None:
@@ -168,6 +182,20 @@ class _Run:
         if asked and not self.tracer.detaching:
             self.recorder.say({"is": "detaching"})
             self.tracer.detach_all()
+
+
+def _end_as_tracer() -> None:
+    """Only with the tracer's end is everybody let go: what is left to be done, a child does. Returns in that child."""
+    tracer = os.getpid()
+    try:
+        if os.fork() > 0:
+            os._exit(0)
+    except OSError:
+        # No process more: all are let go as soon as everything is said.
+        return
+    # Children are handed on after tracees (kernel/exit.c: forget_original_parent).
+    while os.getppid() == tracer:
+        time.sleep(0.0005)
 
 
 def _utc(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """What of a thread's stack is volatile, copied while it stands still: registers, stack bytes, executable mappings.
 
-Copying takes a fraction of a millisecond; making frames of it is another process's work (unwinder.py). That
-process imports this module too, so nothing here may import ptrace.
+Copying takes a fraction of a millisecond, in the helper process (inquiry.py); making frames of it is another one's work
+(unwinder.py), which imports this module too, so nothing here may import ptrace.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import struct
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
-from wxtrace.live.procfs import MapsFile, read_memory
+from wxtrace.live.procfs import MapsFile, pages_with_contents
 
-__all__ = ["MOST_SAMPLE_BYTES", "StackSample", "take_sample"]
+__all__ = ["MOST_SAMPLE_BYTES", "StackSample", "sample_by", "take_sample"]
 
 MOST_STACK_BYTES = 64 << 10
 MOST_OTHER_BYTES = 16 << 10
@@ -30,8 +30,6 @@ _RED_ZONE = 128
 _USER32_CS = 0x23  # arch/x86/include/asm/segment.h
 
 _PAGE = 4096
-_ENTRY = struct.Struct("<Q")
-_HAS_CONTENTS = 3 << 62
 _NT_TIB = {64: struct.Struct("<8xQQ24xQ"), 32: struct.Struct("<4xII12xI")}
 
 # fmt: off
@@ -118,7 +116,34 @@ class StackSample(NamedTuple):
         )
 
 
-def take_sample(tid: int, regs: Any, maps: MapsFile) -> Optional[StackSample]:
+Read = Callable[[int, int], Optional[bytes]]
+"""(address, size) to all those bytes of the target's memory, or None."""
+
+
+def sample_by(memory: int, tid: int, regs: Any) -> List[StackSample]:
+    """`take_sample` by the open /proc/TID/mem; a list of one, or empty when there is nothing to read."""
+
+    def read(address: int, size: int) -> Optional[bytes]:
+        try:
+            data = os.pread(memory, size, address)
+        except (OSError, OverflowError):
+            return None
+        return data if len(data) == size else None
+
+    try:
+        maps = MapsFile(tid)
+    except OSError:
+        return []
+    try:
+        sample = take_sample(tid, regs, maps, read)
+    except OSError:
+        return []
+    finally:
+        maps.close()
+    return [sample] if sample is not None else []
+
+
+def take_sample(tid: int, regs: Any, maps: MapsFile, read: Read) -> Optional[StackSample]:
     """The stack of a thread that stands still; `regs` is its user_regs_struct. None when there is nothing to read.
 
     Raises OSError when the address space is gone.
@@ -127,85 +152,67 @@ def take_sample(tid: int, regs: Any, maps: MapsFile) -> Optional[StackSample]:
     registers = tuple(int(getattr(regs, name)) for name in (_NAMES_64 if bits == 64 else _NAMES_32))
     sample = StackSample(tid, bits, registers, (), (), b"")
     windows = []
-    stack = _window(tid, maps, sample.sp, _RED_ZONE, MOST_STACK_BYTES)
+    stack = _window(tid, maps, read, sample.sp, _RED_ZONE, MOST_STACK_BYTES)
     if stack is None:
         return None
     windows.append(stack)
     if not stack[0] <= sample.fp < stack[0] + len(stack[1]) and sample.fp:
         # A program that switches stacks: its frame pointer may still be on the other one.
-        other = _window(tid, maps, sample.fp, 0, MOST_OTHER_BYTES)
+        other = _window(tid, maps, read, sample.fp, 0, MOST_OTHER_BYTES)
         if other is not None:
             windows.append(other)
     mappings = _within(maps.executable(MOST_MAPPINGS))
     headers: Tuple[MapLine, ...] = ()
-    windows_stack = _windows_stack(tid, int(regs.gs_base if bits == 64 else regs.fs_base), _NT_TIB[bits])
+    windows_stack = _windows_stack(tid, read, int(regs.gs_base if bits == 64 else regs.fs_base), _NT_TIB[bits])
     if windows_stack is not None:
         windows.append(windows_stack)
         headers = _headers(maps, mappings)
     vdso = b""
     at_ip = next((line for line in mappings if line.start <= sample.ip < line.end), None)
     if at_ip is not None and at_ip.path == "[vdso]":
-        vdso = read_memory(tid, at_ip.start, min(at_ip.end - at_ip.start, MOST_VDSO_BYTES)) or b""
+        vdso = read(at_ip.start, min(at_ip.end - at_ip.start, MOST_VDSO_BYTES)) or b""
     return sample._replace(windows=tuple(windows), mappings=mappings, vdso=vdso, headers=headers)
 
 
-def _window(tid: int, maps: MapsFile, address: int, below: int, most: int) -> Optional[Tuple[int, bytes]]:
+def _window(tid: int, maps: MapsFile, read: Read, address: int, below: int, most: int) -> Optional[Tuple[int, bytes]]:
     """Bytes from `below` an address to the end of its mapping."""
     line = maps.at(address)
     if line is None or "r" not in line.perms:
         return None
     start = max(address - below, line.start)
     end = min(start + most, line.end)
-    for page, present in _pages(tid, start, end):
-        if not present and page > address:
+    for page, filled in pages_with_contents(tid, start, end):
+        if filled:
+            continue
+        if page > address:
             end = page
             break
-    data = read_memory(tid, start, end - start)
+        # The red zone may reach into a page that was never used; what the stack pointer is in may be gone.
+        start = page + _PAGE
+    data = read(start, end - start) if start <= address else None
     return None if data is None else (start, data)
 
 
-def _pages(tid: int, start: int, end: int) -> List[Tuple[int, bool]]:
-    """The pages of a range, and whether each has contents, in memory or swapped out (proc_pid_pagemap(5)).
-
-    One that has none may be a trap: reading it would wait for a handler of userfaultfd, which may wait for us.
-    """
-    first = start // _PAGE
-    count = (end - 1) // _PAGE - first + 1
-    try:
-        fd = os.open("/proc/%d/pagemap" % tid, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return []
-    try:
-        entries = os.pread(fd, _ENTRY.size * count, _ENTRY.size * first)
-    except (OSError, OverflowError):
-        return []
-    finally:
-        os.close(fd)
-    return [
-        ((first + place) * _PAGE, bool(entry & _HAS_CONTENTS))
-        for place, (entry,) in enumerate(_ENTRY.iter_unpack(entries))
-    ]
-
-
-def _windows_stack(tid: int, teb: int, tib: struct.Struct) -> Optional[Tuple[int, bytes]]:
+def _windows_stack(tid: int, read: Read, teb: int, tib: struct.Struct) -> Optional[Tuple[int, bytes]]:
     """The upper end of the stack that a thread of Wine's has for Windows code; system calls run on another one.
 
     %gs (in 32-bit code %fs) points to its TEB, which begins with an NT_TIB: stack base, stack limit, its own address.
     """
-    block = read_memory(tid, teb, tib.size) if teb else None
+    filled = bool(teb) and all(filled for _, filled in pages_with_contents(tid, teb, teb + tib.size))
+    block = read(teb, tib.size) if filled else None
     if block is None:
         return None
     base, limit, itself = tib.unpack(block)
     if itself != teb or not limit < base:
         return None
     start = max(limit, base - MOST_STACK_BYTES)
-    for page, present in reversed(_pages(tid, start, base)):
+    for page, present in reversed(pages_with_contents(tid, start, base)):
         if not present:
             start = page + _PAGE
             break
     if start >= base:
         return None
-    data = read_memory(tid, start, base - start)
+    data = read(start, base - start)
     return None if data is None else (start, data)
 
 

@@ -40,6 +40,7 @@ class Standstills:
 
     def let_filter_in(self, task: Task) -> None:
         """Once its threads stand still; after the other filter's turn, if one of them is about to install its own."""
+        self._answered_late(task)
         others = self._lifecycle.others(task)
         if others and task.quiesce is None:
             self._hold(Quiesce(others, task))
@@ -53,6 +54,9 @@ class Standstills:
 
     def park(self, task: Task, number: int) -> None:
         """A task that is held would run on now, and signal `number` be delivered: it stays."""
+        if self._answered_late(task):
+            self._resume(task, number)
+            return
         assert task.quiesce is not None
         task.quiesce.park(task, number)
         self._check(task.quiesce)
@@ -64,7 +68,7 @@ class Standstills:
 
     def need_not_wait_for(self, task: Task) -> None:
         """It sits in a group stop, or stands at the gate."""
-        if task.quiesce is not None:
+        if task.quiesce is not None and not self._answered_late(task):
             task.quiesce.drop(task)
             self._check(task.quiesce)
 
@@ -93,6 +97,13 @@ class Standstills:
             else:
                 self._check(quiesce)
 
+    def _answered_late(self, task: Task) -> bool:
+        """Whether this is the stop of a thread that was not waited for to the end."""
+        if task.quiesce is None or task.quiesce in self._open:
+            return False
+        task.quiesce = None
+        return True
+
     def check(self) -> None:
         """Whether those that were waited for long enough may end."""
         for quiesce in list(self._open):
@@ -100,8 +111,10 @@ class Standstills:
 
     def let_all_go(self) -> None:
         """End every one of them."""
-        for quiesce in list(self._open):
-            self._let_go(quiesce)
+        held = [pair for quiesce in self._open for pair in quiesce.release()]
+        self._open.clear()
+        for task, number in held:
+            self._resume(task, number)
 
     def _waited_for_by(self, task: Task) -> List[Quiesce]:
         return [quiesce for quiesce in self._open if quiesce.then is task]

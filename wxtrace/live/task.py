@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from typing import TYPE_CHECKING, Deque, Dict, Optional, Set, Tuple
 
@@ -12,7 +13,13 @@ from wxtrace.model.syscalls.row import EVERYTHING, Range
 if TYPE_CHECKING:
     from wxtrace.live.quiesce import Quiesce
 
-__all__ = ["Space", "Task"]
+__all__ = ["MOST_OPEN_MAPS", "Space", "Task"]
+
+MOST_OPEN_MAPS = 200
+"""Spaces whose maps file is kept open. There may be more of them than descriptors, and most are idle."""
+
+_with_open_maps: Dict[Space, None] = {}
+"""In the order in which they were opened."""
 
 
 class Space:
@@ -39,9 +46,19 @@ class Space:
         return not self.holders.keys() <= {task} or not self.passed <= {task}
 
     def maps_file(self, tid: int) -> MapsFile:
-        """The maps file, opened once. Raises OSError when the task is gone."""
+        """The maps file, kept open for a while. Raises OSError when the task is gone."""
         if self.maps is None:
-            self.maps = MapsFile(tid)
+            if len(_with_open_maps) >= MOST_OPEN_MAPS:
+                next(iter(_with_open_maps)).close()
+            try:
+                self.maps = MapsFile(tid)
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE) or not _with_open_maps:
+                    raise
+                for space in list(_with_open_maps):
+                    space.close()
+                self.maps = MapsFile(tid)
+            _with_open_maps[self] = None
         return self.maps
 
     def close(self) -> None:
@@ -49,6 +66,7 @@ class Space:
         if self.maps is not None:
             self.maps.close()
             self.maps = None
+            del _with_open_maps[self]
 
 
 class Task:
@@ -64,6 +82,7 @@ class Task:
         "group_stopped",
         "hides_untraced",
         "info",
+        "inquired",
         "personality",
         "pid",
         "quiesce",
@@ -93,6 +112,8 @@ class Task:
         # True behind a seccomp stop of ours; None when nobody can tell who will answer.
         self.reached_kernel: Optional[bool] = False
         self.waiting = False
+        # Whether it stands still at the end of a call until that was looked at (inquiry.py).
+        self.inquired = False
         # Where its call changes the map.
         self.affected: Range = EVERYTHING
         self.quiesce: Optional[Quiesce] = None

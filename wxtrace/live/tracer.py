@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import signal
-from typing import Callable, Dict, NamedTuple, Optional, Set
+import time
+from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
 from wxtrace.live import ptrace, x86
 from wxtrace.live.exits import Exits
 from wxtrace.live.gate import Gate
 from wxtrace.live.hotpath import HotPath
+from wxtrace.live.inquiry import Inquiries
 from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.observer import Observer
-from wxtrace.live.procfs import is_dead, read_memory
+from wxtrace.live.procfs import read_memory
+from wxtrace.live.quiesce import PATIENCE
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.standstill import Standstills
@@ -25,8 +29,11 @@ from wxtrace.live.task import Task
 from wxtrace.live.traced import affected_range, bound_siblings, installs_filter, is_traced
 from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
 from wxtrace.model.enumerations import Abi
-from wxtrace.model.facts import ModeChanged, Note, SignalStop
-from wxtrace.model.syscalls.table import BY_NUMBER, NUMBERS, SYSCALLS
+from wxtrace.model.facts import ModeChanged, SignalStop
+from wxtrace.model.syscalls.table import NUMBERS, SYSCALLS
+
+if TYPE_CHECKING:
+    from wxtrace.live.restart import Interruptions
 
 __all__ = ["Tracer"]
 
@@ -58,11 +65,13 @@ class Tracer:
         self.tasks: Dict[int, Task] = lifecycle.tasks
         self.on_message: Optional[Callable[[Dict[str, object]], None]] = None
         self.detaching = False
+        self.inquiries = Inquiries(recorder)
         self.standstills = Standstills(recorder, lifecycle, self.resume, self._full)
         self._exits = Exits(lifecycle, observer, self.standstills, self._forget_calls)
         self._hot = HotPath(recorder, self.gate, self.resume) if recorder.watch is None else None
         self._status = ctypes.c_int()
         self._early: Dict[int, _Early] = {}
+        self._interruptions: Optional[Interruptions] = None
 
     def loop(self) -> None:
         """Until the last tracee is gone."""
@@ -71,15 +80,17 @@ class Tracer:
         wait, wall, hot = ptrace.waitpid, ptrace.WALL, self._hot
         seccomp_stop, syscall_stop = ptrace.SECCOMP_STOP, ptrace.SYSCALL_STOP
         while tasks or self._early:
-            tid = wait(-1, address, wall)
             if recorder.ticked:
                 self._tick()
+                if self.detaching:
+                    break
+            tid = wait(-1, address, wall)
             if tid <= 0:
                 if ctypes.get_errno() == errno.ECHILD:
                     break
                 continue
             stop = status.value
-            if hot is not None and not self.detaching:
+            if hot is not None:
                 task = tasks.get(tid)
                 if task is not None and (
                     (stop == seccomp_stop and hot.entered(task))
@@ -121,14 +132,14 @@ class Tracer:
             self.standstills.park(task, number)
             return
         if self.detaching:
-            self._detach(task, number)
+            ptrace.raw_request(ptrace.PTRACE_DETACH, task.tid, 0, number)
             return
         how = ptrace.PTRACE_SYSCALL if task.full or task.info is not None else ptrace.PTRACE_CONT
         ptrace.raw_request(how, task.tid, 0, number)
 
     def _seccomp_stop(self, task: Task) -> None:
         info = ptrace.syscall_info(task.tid)
-        if info.ret_data != COOKIE:
+        if info.ret_data != COOKIE or not is_traced(x86.ARCH_ABI.get(info.arch), info.number, info.args):
             # Another tracer's RET_TRACE: without that tracer the kernel would answer ENOSYS (kernel/seccomp.c).
             ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.ORIG_AX, (1 << 64) - 1)
             ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.AX, (1 << 64) - errno.ENOSYS)
@@ -146,7 +157,7 @@ class Tracer:
             if task.info is not None:
                 self._leave(task, info.result)
             else:
-                if self.detaching or task.quiesce is not None:
+                if task.quiesce is not None:
                     self._undo_interrupt(task)
                 self.resume(task)
             return
@@ -159,11 +170,7 @@ class Tracer:
 
     def _enter(self, task: Task, info: ptrace.SyscallInfo) -> None:
         """A traced call stands before the kernel's door."""
-        abi = x86.ARCH_ABI.get(info.arch)
-        number = info.number
-        if abi is None or number not in BY_NUMBER[abi]:
-            self.resume(task)
-            return
+        abi, number = x86.ARCH_ABI[info.arch], info.number
         task.info = (abi, number, info.args)
         task.bearing = number in _BIRTH_NUMBERS
         if number in _CLONE_NUMBERS and task.filtered and asks_for_untraced_child(task.tid, number, info.args):
@@ -172,8 +179,7 @@ class Tracer:
         if installs_filter(abi, number, info.args):
             self.standstills.let_filter_in(task)
             return
-        ordered = task.space.users > 1 and not self.detaching
-        affected = affected_range(abi, number, info.args) if ordered else None
+        affected = affected_range(abi, number, info.args) if task.space.users > 1 else None
         if affected is not None and not self.gate.enter(task, task.space, affected):
             self.recorder.arm()
             self.standstills.need_not_wait_for(task)
@@ -195,8 +201,14 @@ class Tracer:
                 result = int.from_bytes(word, "little") if word else 0
             if real is not None:
                 number, args = real
-        if task.recording:
-            self.observer.finished(task, abi, number, args, result)
+        steps = self.observer.finished(task, abi, number, args, result) if task.recording else None
+        if steps is None:
+            self._left(task, abi, number, args, result)
+        else:
+            self.inquiries.pursue(task, steps, lambda: self._left(task, abi, number, args, result))
+
+    def _left(self, task: Task, abi: int, number: int, args: Tuple[int, ...], result: int) -> None:
+        """It is written down, and the task may go on."""
         task.info = None
         self._no_longer_bears(task)
         binds_siblings = installs_filter(abi, number, args)
@@ -273,6 +285,7 @@ class Tracer:
 
     def _forget_calls(self, task: Task) -> None:
         """Whatever this task was in the middle of will never come back."""
+        self.inquiries.forget(task)
         if self._hot is not None:
             self._hot.forget(task.tid)
         self._release_from_gate(task)
@@ -280,12 +293,11 @@ class Tracer:
 
     def _undo_interrupt(self, task: Task) -> None:
         """Our PTRACE_INTERRUPT must not show in what the program's calls return."""
-        from wxtrace.live.restart import restart_interrupted
+        if self._interruptions is None:
+            from wxtrace.live.restart import Interruptions
 
-        name = restart_interrupted(task.tid)
-        if name is not None:
-            text = "stopping thread %d made its %s, which waits with a timeout, return EINTR once"
-            self.recorder.fact(Note("interrupted", text % (task.tid, name), task.tid))
+            self._interruptions = Interruptions(self.recorder)
+        self._interruptions.undo(task.tid)
 
     def _event_stop(self, task: Task, number: int) -> None:
         # It is on its way back to the program, so in no call.
@@ -300,9 +312,6 @@ class Tracer:
             return
         task.group_stopped = True
         self.lifecycle.group_stopped(task)
-        if self.detaching:
-            self._detach(task, 0)
-            return
         ptrace.raw_request(ptrace.PTRACE_LISTEN, task.tid, 0, 0)
         self.standstills.need_not_wait_for(task)
 
@@ -316,7 +325,9 @@ class Tracer:
         line = None
         if info.addr is not None:
             try:
-                line = task.space.maps_file(task.tid).at(info.addr)
+                # While somebody has the map locked, that may be for as long as this task stands here.
+                if not task.space.in_use_beside(task):
+                    line = task.space.maps_file(task.tid).at(info.addr)
             except OSError:
                 pass
         self.recorder.fact(
@@ -335,38 +346,42 @@ class Tracer:
         )
 
     def detach_all(self) -> None:
-        """Ask every task to stop, and let each go at its next stop."""
+        """Let everybody go. The kernel does it at our end, without a stop (kernel/ptrace.c: exit_ptrace).
+
+        PTRACE_DETACH would need one, and that makes calls return EINTR (restart.py). Only whoever stands with a signal
+        has to be told of it.
+        """
         self.detaching = True
         self.observer.verifies = False
         self.standstills.let_all_go()
+        self._hear_of_the_interrupted()
+        if self._interruptions is not None:
+            self._interruptions.tell()
         for task in list(self.tasks.values()):
-            if task.tid not in self.tasks:
-                continue
-            if task.waiting:
-                for freed in self.gate.leave(task, task.space):
-                    self._detach(freed, 0)
-                self._detach(task, 0)
-                continue
-            if task.ended or (task.tid == task.pid and is_dead(task.tid)):
-                self.lifecycle.let_go(task)
-                continue
-            try:
-                ptrace.request(ptrace.PTRACE_INTERRUPT, task.tid)
-            except (ptrace.TaskGone, OSError):
-                pass
+            self.lifecycle.let_go(task)
+        self._early.clear()
 
-    def _detach(self, task: Task, number: int) -> None:
-        ptrace.raw_request(ptrace.PTRACE_DETACH, task.tid, 0, number)
-        self.lifecycle.let_go(task)
-        self._no_longer_bears(task)
+    def _hear_of_the_interrupted(self) -> None:
+        """Of threads that were asked to stop, and have not been heard of: what the interrupt did has to be undone."""
+        until = time.monotonic() + PATIENCE
+        while any(task.quiesce is not None for task in self.tasks.values()) and time.monotonic() < until:
+            tid = ptrace.waitpid(-1, ctypes.addressof(self._status), ptrace.WALL | os.WNOHANG)
+            if tid > 0:
+                self._dispatch(tid, self._status.value)
+            else:
+                time.sleep(0.001)
 
     def _tick(self) -> None:
         """What is due by time: the batch, waiting threads, the front's words."""
         recorder = self.recorder
         recorder.ticked = False
+        # Before the unwinder is looked at: an answer may be its first sample.
+        self.inquiries.collect()
         unwinder = self.observer.unwinder
         if unwinder is not None:
             unwinder.collect()
+        if self._interruptions is not None and not self.standstills:
+            self._interruptions.tell()
         recorder.flush()
         for freed in self.gate.overdue():
             self.resume(freed)
@@ -375,5 +390,5 @@ class Tracer:
             if self.on_message is not None:
                 self.on_message(message)
         unwinding = unwinder is not None and unwinder.busy
-        if not (recorder.journal.pending or self.gate.contested or self.standstills or unwinding):
+        if not (recorder.journal.pending or self.gate.contested or self.standstills or self.inquiries or unwinding):
             recorder.disarm()

@@ -13,13 +13,14 @@ import socket
 import sys
 import time
 from collections import deque
-from typing import Any, Deque, Dict, List, NamedTuple, Optional
+from typing import Any, Deque, Dict, Generator, List, NamedTuple, Optional
 
 from wxtrace.channel import receive
+from wxtrace.live.inquiry import Question
 from wxtrace.live.ptrace import TaskGone
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.registers import registers
-from wxtrace.live.stacksample import take_sample
+from wxtrace.live.stacksample import StackSample, sample_by
 from wxtrace.live.task import Task
 from wxtrace.model.facts import Call, StackRead, StackSampled
 from wxtrace.model.frames import MOST_FRAMES, Frame
@@ -74,23 +75,30 @@ class Unwinder:
         """Whether answers are awaited."""
         return bool(self._pending)
 
-    def sample(self, task: Task, call: Call) -> None:
-        """Copy the stack of a thread that stands at the end of `call`; `collect` asks for its frames."""
+    def sample(self, task: Task, call: Call) -> Generator[Question, Any, Optional[bool]]:
+        """Copy the stack of a thread that stands at the end of `call`; `collect` asks for its frames.
+
+        Whether that was done; None when the stack could not be read in time.
+        """
         if len(self._pending) >= MOST_PENDING or self._recorder.journal.full or not self._affordable():
-            return
+            return False
         if self._channel is None and self._starts >= MOST_STARTS:
-            return
+            return False
         try:
-            sample = take_sample(task.tid, registers(task.tid), task.space.maps_file(task.tid))
+            regs = registers(task.tid)
         except (OSError, TaskGone):
-            return
-        if sample is None:
-            return
+            return False
+        memory = "/proc/%d/mem" % task.tid
+        answer: Optional[List[StackSample]] = yield Question(sample_by, (task.tid, regs), (memory,))
+        if not answer:
+            return None if answer is None else False
+        [sample] = answer
         self._job += 1
         self._unsent.append(_Unsent(b"%d\n" % self._job + sample.packed(), _root_of(task.tid)))
         self._pending[self._job] = _Pending(task.tid, call.t_ns, time.monotonic())
         self._recorder.fact(StackSampled(task.tid, call.t_ns))
         self._recorder.arm()
+        return True
 
     def collect(self) -> None:
         """Send what was sampled, and write down what has come back. Never waits."""
@@ -151,8 +159,11 @@ class Unwinder:
     def _start(self) -> bool:
         if self._starts >= MOST_STARTS or not sys.executable:
             return False
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            return False
         self._starts += 1
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         try:

@@ -29,6 +29,8 @@ __all__ = ["serve", "unwind"]
 
 PATIENCE = 2.0
 """Seconds for one way of unwinding one stack."""
+BURIAL = 0.5
+"""Seconds to wait for the end of what was killed."""
 MOST_MEMORY = 8 << 30
 """Bytes of address space: files are mapped whole."""
 
@@ -93,11 +95,18 @@ def _in_a_child(way: Way, sample: StackSample, root: Optional[int]) -> List[Fram
     data = _read_until(ours, time.monotonic() + PATIENCE)
     os.close(ours)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    _bury(child)
     try:
         return [Frame(*entry) for entry in json.loads(data)]
     except (ValueError, TypeError):
         return []
+
+
+def _bury(child: int) -> None:
+    """Not for long: one whose request the server of a file system holds cannot be killed."""
+    deadline = time.monotonic() + BURIAL
+    while not os.waitpid(child, os.WNOHANG)[0] and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _limit(what: int, most: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from wxtrace.model import facts
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Diagnosis, Event, Touched
-from wxtrace.model.processes import Process, SpaceState, TaskState
+from wxtrace.model.processes import Process, Roll, SpaceState, TaskState
 from wxtrace.model.region import Backing, Region
 from wxtrace.model.space import AddressSpace
 
@@ -19,8 +19,8 @@ class Cast:
 
     def __init__(self, on_region: Optional[Callable[[Region], None]]) -> None:
         self.run: Optional[facts.RunStarted] = None
-        self.processes: List[Process] = []
-        self.spaces: List[SpaceState] = []
+        self.processes: List[Process] = Roll()
+        self.spaces: List[SpaceState] = Roll()
         self.tasks: Dict[int, TaskState] = {}
         self.states: Dict[int, SpaceState] = {}
         # The call that is being applied: the regions it makes remember it.

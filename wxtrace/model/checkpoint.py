@@ -2,8 +2,9 @@
 
 Whatever holds address spaces can be put aside in this way.
 
-A checkpoint holds the state of a story at one moment. What never changes (regions, pieces, facts, events) is kept by
-reference; the maps, the one large part, are cut into chunks that checkpoints share where nothing changed.
+A checkpoint holds the state of a story at one moment. What never changes (regions, pieces, facts, events, processes
+that have ended) is kept by reference; what may be large (the maps, everybody who ever took part) is cut into chunks
+that checkpoints share where nothing changed.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import pickle
 from bisect import bisect_left
 from itertools import chain
 from types import FunctionType, MethodType
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
 from wxtrace.frozen import Frozen
 from wxtrace.model.cast import Cast
+from wxtrace.model.processes import Process, Roll, SpaceState
 from wxtrace.model.region import Piece
 from wxtrace.model.space import AddressSpace
 
@@ -34,6 +36,10 @@ class _Chunk(NamedTuple):
 Chunks = Tuple[_Chunk, ...]
 
 
+class _Gone(NamedTuple):
+    members: Tuple[Any, ...]
+
+
 class Checkpoint(NamedTuple):
     """The state of a story, in memory only: `held` is what `state` refers to. `pieces`: of all its maps together."""
 
@@ -47,11 +53,12 @@ class Checkpoints:
 
     def __init__(self) -> None:
         self._chunks: Dict[int, Chunks] = {}
+        self._gone: Dict[Tuple[int, int], _Gone] = {}
 
     def take(self, story: Any) -> Checkpoint:
-        """Its state now. Costs a microsecond for each twenty pieces of its maps, and ten for each process."""
+        """Its state now. Costs a microsecond for each twenty pieces of its maps, and ten for each process that runs."""
         out = io.BytesIO()
-        pickler = _Pickler(out, self._chunks)
+        pickler = _Pickler(out, self._chunks, self._gone)
         pickler.dump(story)
         self._chunks = pickler.chunks
         return Checkpoint(out.getvalue(), pickler.held, pickler.pieces)
@@ -63,18 +70,28 @@ def restore(checkpoint: Checkpoint) -> Any:
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, out: io.BytesIO, before: Dict[int, Chunks]) -> None:
+    def __init__(self, out: io.BytesIO, before: Dict[int, Chunks], gone: Dict[Tuple[int, int], _Gone]) -> None:
         super().__init__(out, pickle.HIGHEST_PROTOCOL)
         self.held: List[Any] = []
         self.chunks: Dict[int, Chunks] = {}
         self.pieces = 0
         self._before = before
+        self._gone = gone
+        self._at_work: Set[int] = set()
 
     def reducer_override(self, value: Any) -> Any:
         kind = type(value)
         if kind is AddressSpace:
             return self._space(value)
-        if value is _held or value is _space_of or (kind is MethodType and isinstance(value.__self__, Cast)):
+        if kind is Roll:
+            return self._roll(value)
+        if kind is Cast:
+            # Those that a task can still change.
+            self._at_work = {id(taking) for task in value.tasks.values() for taking in (task.process, task.state)}
+            return NotImplemented
+        if (kind is Process or kind is SpaceState) and self._is_gone(value):
+            return self._hold(value)
+        if any(value is own for own in _OWN) or (kind is MethodType and isinstance(value.__self__, Cast)):
             return NotImplemented
         if kind is FunctionType or kind is MethodType:
             # Whoever listens to the story as it goes on hears nothing of replays.
@@ -86,6 +103,23 @@ class _Pickler(pickle.Pickler):
     def _hold(self, value: Any) -> Tuple[Any, Tuple[int]]:
         self.held.append(value)
         return _held, (len(self.held) - 1,)
+
+    def _is_gone(self, member: Any) -> bool:
+        over = member.ended if type(member) is Process else member.users <= 0
+        return over and id(member) not in self._at_work
+
+    def _roll(self, roll: Roll[Any]) -> Any:
+        """A stretch of which all are gone is held as one, and found again the next time."""
+        parts: List[Any] = []
+        for at in range(0, len(roll), _CHUNK):
+            key = id(roll), at
+            gone = self._gone.get(key)
+            if gone is None:
+                part = roll[at : at + _CHUNK]
+                if len(part) == _CHUNK and all(map(self._is_gone, part)):
+                    gone = self._gone[key] = _Gone(tuple(part))
+            parts.append(part if gone is None else gone)
+        return _rolled, (parts,)
 
     def _space(self, space: AddressSpace) -> Any:
         rest = dict(space.__dict__)
@@ -104,7 +138,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if module == __name__:
-            return {"_held": self._values.__getitem__, "_space_of": self._space_of}[name]
+            return {"_held": self._values.__getitem__, "_space_of": self._space_of, "_rolled": _rolled}[name]
         return super().find_class(module, name)
 
     def _space_of(self, index: int) -> AddressSpace:
@@ -123,6 +157,13 @@ def _held(index: int) -> Any:
 def _space_of(index: int) -> AddressSpace:
     """What stands there for an address space."""
     raise AssertionError(index)
+
+
+def _rolled(parts: List[Any]) -> Roll[Any]:
+    return Roll(chain.from_iterable(part.members if type(part) is _Gone else part for part in parts))
+
+
+_OWN = (_held, _space_of, _rolled)
 
 
 def _chunked(pieces: List[Piece], starts: List[int], before: Chunks) -> Chunks:

@@ -17,6 +17,11 @@ from wxtrace.model.restrictions import Ancestor, Listener, ModuleState, SelinuxS
 __all__ = [
     "BY_FILTER",
     "BY_KERNEL",
+    "LIBRARY",
+    "MAP",
+    "MODULES",
+    "OPEN_FILE",
+    "STACK",
     "UNDECIDED",
     "Call",
     "Dropped",
@@ -48,6 +53,10 @@ __all__ = [
 
 UNDECIDED, BY_KERNEL, BY_FILTER = 0, 1, 2
 """Who answered a call: not observable; the kernel's own code; a seccomp filter that is not ours."""
+
+
+MAP, OPEN_FILE, MODULES, LIBRARY, STACK = "map", "open file", "security modules", "library", "stack"
+"""What a look at a failed call may not get in time, because the target itself, or a process of its, has to answer."""
 
 
 class Call(NamedTuple):
@@ -222,6 +231,8 @@ class Probe(Frozen):
     library: Optional[Library] = None
     # Bytes of the program's own data (end_data - start_data), which RLIMIT_DATA counts with the heap.
     data_size: Optional[int] = None
+    # What was looked for and did not come in time: MAP, OPEN_FILE, MODULES, LIBRARY, STACK.
+    unanswered: List[str] = []
 
 
 class FilterCode(Frozen):

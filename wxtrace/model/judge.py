@@ -144,11 +144,12 @@ class Judge:
         from wxtrace.model.causes.decide import diagnose
         from wxtrace.model.causes.earlier import with_earlier
         from wxtrace.model.causes.loader import with_loader
+        from wxtrace.model.causes.unanswered import with_unanswered
 
         told = diagnose(refusal, partial)
         diagnosis = with_loader(told.diagnosis, refusal)
         diagnosis = with_earlier(diagnosis, refusal, task.state.space.overlapping(refusal.start, refusal.end))
-        return told._replace(diagnosis=diagnosis)
+        return told._replace(diagnosis=with_unanswered(diagnosis, refusal))
 
     def _looked_at(self, state: SpaceState, row: Syscall, request: CallRequest, probe: facts.Probe) -> facts.Probe:
         """What is known of the call, and kept for those that are not looked at as closely."""

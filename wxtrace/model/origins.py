@@ -62,7 +62,7 @@ _EXECUTABLE = tuple(r + w + "x" + s for r in "r-" for w in "w-" for s in "ps")
 _NOTEWORTHY = frozenset((*_EXECUTABLE, "rw-s", "-w-s"))
 _MADE_BY_PROGRAMS = frozenset({"memfd", "memfd-private", "memfd-cow", "anon-shared", "shm", "secretmem"})
 _WITHOUT_FILE = frozenset({"anon", "dev-zero", "hugetlb", "aio", "shadow-stack"})
-_MOST_WORDS = 1 << 16
+_MOST_WORDS = 1 << 13
 _MOST_OBJECTS = 1024
 _MOST_VIEWS = 64
 

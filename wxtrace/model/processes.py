@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, TypeVar
 
 from wxtrace.model.causes.base import Installed
 from wxtrace.model.event import Event, Ladder
@@ -12,7 +12,13 @@ from wxtrace.model.filters import SeenFilters
 from wxtrace.model.known import Known
 from wxtrace.model.space import AddressSpace
 
-__all__ = ["Pending", "Process", "SpaceState", "TaskState"]
+__all__ = ["Pending", "Process", "Roll", "SpaceState", "TaskState"]
+
+_Member = TypeVar("_Member")
+
+
+class Roll(List[_Member]):
+    """Everybody so far, in order: nobody leaves it, and who is gone changes no more (see model/checkpoint.py)."""
 
 
 class SpaceState:

@@ -97,10 +97,12 @@ def _reader(annotation: Any) -> Reader:
         return lambda value, where: tuple(items(value, where))
     if origin is dict:
         return _dict_reader(_reader(arguments[1]))
-    if isinstance(annotation, type) and issubclass(annotation, Frozen):
-        return _frozen_reader(annotation)
     if annotation is MapLine:
         return _map_line_reader()
+    if annotation is facts.Host:
+        return _host_reader()
+    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+        return _frozen_reader(annotation)
     if isinstance(annotation, type) and issubclass(annotation, tuple):
         return _namedtuple_reader(annotation)
     return _scalar_reader(annotation)
@@ -166,6 +168,18 @@ def _namedtuple_reader(kind: Type[Any]) -> Reader:
         if not isinstance(value, list) or len(value) != len(readers):
             raise _wrong(where, "a list of %d values" % len(readers))
         return kind(*[reader(entry, where) for reader, entry in zip(readers, value)])
+
+    return read
+
+
+def _host_reader() -> Reader:
+    values = _frozen_reader(facts.Host)
+
+    def read(value: Any, where: str) -> facts.Host:
+        host: facts.Host = values(value, where)
+        if host.page_size < 1 or host.page_size & (host.page_size - 1):
+            raise _wrong(where + ".page_size", "a power of two")
+        return host
 
     return read
 

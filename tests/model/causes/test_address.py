@@ -293,6 +293,12 @@ def test_memory_that_may_not_move(old: float, new: float, flags: int, said: str)
     assert asked(cannot_stay, ("mremap", AT, int(old * PAGE), int(new * PAGE), flags), neighbours) == said
 
 
+def test_memory_of_huge_pages_does_not_grow() -> None:
+    huge = over(mapped(AT, 512, "rd", "ht"), largest_gap=0)
+    assert asked(cannot_stay, ("mremap", AT, PAGE, 2 * PAGE, 0), huge) == LETS_THROUGH
+    assert asked(no_gap, ("mremap", AT, PAGE, 2 * PAGE, MAYMOVE), huge) == LETS_THROUGH
+
+
 def test_what_follows_cannot_be_known_where_not_all_was_read() -> None:
     given = answer(cannot_stay, ("mremap", AT, 4 * PAGE, 5 * PAGE, 0), replace(PROBE, vmas_complete=False))
     assert given.missing == (Need.MAPPINGS,)
@@ -326,6 +332,7 @@ def test_what_cannot_grow() -> None:
         assert asked(cannot_grow, grow, special) == "EFAULT address.special-mapping:grow"
         assert asked(cannot_grow, keep, special) == LETS_THROUGH
         assert asked(cannot_grow, ("mremap", AT, 1, PAGE, MAYMOVE), special) == LETS_THROUGH
+    assert asked(cannot_grow, grow, over(mapped(AT, 512, "rd", "de", "ht"))) == LETS_THROUGH
     assert asked(cannot_grow, grow) == LETS_THROUGH
     assert asked(cannot_grow, grow, NOTHING) == LETS_THROUGH
     assert answer(cannot_grow, grow, over(mapped(AT, 1)._replace(flags=()))).missing == (Need.VM_FLAGS,)

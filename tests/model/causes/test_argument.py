@@ -136,6 +136,9 @@ ROWS: Tuple[Row, ...] = (
     (mremap.target, ("mremap", AT, 2 * PAGE, PAGE, MAYMOVE | FIXED, AT + PAGE), "EINVAL argument.flags:overlap"),
     (mremap.target, ("mremap", AT, PAGE, 2 * PAGE, MAYMOVE | FIXED, AT - 2 * PAGE), LETS_THROUGH),
     (mremap.target, ("mremap", AT, PAGE, 2 * PAGE, MAYMOVE | FIXED, AT - PAGE), "EINVAL argument.flags:overlap"),
+    (mremap.target, ("mremap", AT, TOP - 1, PAGE, MAYMOVE | FIXED, AT + PAGE), LETS_THROUGH),
+    (mremap.one_mapping, ("mremap", AT, TOP - 1, 9 * PAGE, MAYMOVE), LETS_THROUGH),
+    (mremap.arguments, ("mremap", AT, TOP - 1, PAGE, MAYMOVE | DONTUNMAP), "EINVAL argument.flags:resize"),
     (mremap.copy, ("mremap", AT, PAGE, PAGE, 0), LETS_THROUGH),
     (mremap.copy, ("mremap", AT, 0, PAGE, MAYMOVE), "EINVAL argument.length:copy"),
     (mremap.copy, ("mremap", AT + 8 * PAGE, 0, PAGE, MAYMOVE), "? EINVAL argument.length"),
@@ -391,6 +394,10 @@ def test_advice_for_memory(advice: int, vma: Any, said: str) -> None:
     assert asked(madvise.memory, ("madvise", AT, PAGE, advice), over(vma)) == said
 
 
+def test_a_length_that_rounds_to_nothing_ends_where_it_starts() -> None:
+    assert [context(("mremap", AT, length, PAGE)).end for length in (TOP - 1, TOP - PAGE)] == [AT, AT + TOP - PAGE]
+
+
 def test_an_empty_range_has_no_mappings() -> None:
     for call in (("madvise", AT + PAGE, 0, 4), ("mprotect", AT + PAGE, 0, RW)):
         assert context(call).parts() == []
@@ -507,6 +514,7 @@ def test_a_segment_that_wraps_around() -> None:
 
 
 def test_what_was_attached_and_what_was_not() -> None:
+    assert context(("shmdt", AT)).replaced() == []
     assert asked(shm.attached, ("shmdt", AT), over(mapped(AT, 1, path="/SYSV00000000 (deleted)"))) == LETS_THROUGH
     assert asked(shm.attached, ("shmdt", AT), over(mapped(AT, 1, path="/srv/data"))) == "? EINVAL argument.shm:detach"
 

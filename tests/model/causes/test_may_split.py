@@ -7,8 +7,10 @@ from typing import Any, Tuple
 import pytest
 from asking import LETS_THROUGH, PAGE, answer, asked, mapped, over
 
+from wxtrace.frozen import replace
 from wxtrace.model import flags as f
-from wxtrace.model.causes.may_split import cut, cut_by_mprotect, huge_pages_at_mremap, left_behind
+from wxtrace.model.causes.may_split import cut, cut_by_a_new_mapping, cut_by_mprotect, huge_pages_at_mremap, left_behind
+from wxtrace.model.objects import Segment
 
 HUGE, GIANT = 2 << 20, 1 << 30
 AT = 0x7F0000000000 + HUGE
@@ -98,3 +100,31 @@ def test_what_cannot_be_left_behind(flag: str) -> None:
 def test_a_length_counts_in_whole_pages() -> None:
     assert f.MREMAP_FIXED == 2
     assert asked(cut, ("mremap", AT, 2 * PAGE, PAGE + 1, 0), VDSO) == LETS_THROUGH
+
+
+ANON = f.MAP_PRIVATE | f.MAP_ANONYMOUS
+
+
+@pytest.mark.parametrize(
+    "probe, call, said",
+    [
+        (VDSO, ("mmap", AT, PAGE, RW, ANON | f.MAP_FIXED, -1, 0), SPECIAL),
+        (VDSO, ("mmap", AT - PAGE, 2 * PAGE, RW, ANON | f.MAP_FIXED, -1, 0), SPECIAL),
+        (VDSO, ("mmap", AT, 2 * PAGE, RW, ANON | f.MAP_FIXED, -1, 0), LETS_THROUGH),
+        (VDSO, ("mmap", AT, PAGE, RW, ANON, -1, 0), LETS_THROUGH),
+        (VDSO, ("mmap", AT, PAGE, RW, ANON | f.MAP_FIXED_NOREPLACE | f.MAP_FIXED, -1, 0), LETS_THROUGH),
+        (TWO, ("mmap", AT, PAGE, RW, ANON | f.MAP_FIXED, -1, 0), CUT),
+        (TWO, ("mmap", AT, HUGE, RW, ANON | f.MAP_FIXED, -1, 0), LETS_THROUGH),
+    ],
+)
+def test_a_new_mapping_in_the_place_of_a_part(probe: Any, call: Tuple[Any, ...], said: str) -> None:
+    assert asked(cut_by_a_new_mapping, call, probe) == said
+
+
+def test_a_segment_in_the_place_of_a_part() -> None:
+    one = replace(VDSO, segment=Segment(0o600, 1, 1, False, PAGE - 1, 1))
+    two = replace(VDSO, segment=Segment(0o600, 1, 1, False, PAGE + 1, 1))
+    remap, rounded = ("shmat", 5, AT, f.SHM_REMAP), ("shmat", 5, AT + 8, f.SHM_REMAP | f.SHM_RND)
+    assert [asked(cut_by_a_new_mapping, call, one) for call in (remap, rounded)] == [SPECIAL, SPECIAL]
+    assert [asked(cut_by_a_new_mapping, call, two) for call in (remap, rounded)] == [LETS_THROUGH, LETS_THROUGH]
+    assert asked(cut_by_a_new_mapping, ("shmat", 5, AT, 0), one) == LETS_THROUGH

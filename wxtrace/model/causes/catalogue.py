@@ -14,6 +14,7 @@ from wxtrace.model.causes.fault.signals import FAULTS
 from wxtrace.model.causes.fd import FDS_OF_FILES
 from wxtrace.model.causes.hugetlb import HUGETLB
 from wxtrace.model.causes.interference import INTERFERENCE
+from wxtrace.model.causes.kernel import NO_CALL
 from wxtrace.model.causes.limit.entries import LIMITS
 from wxtrace.model.causes.loader import LOADER
 from wxtrace.model.causes.lsm import APPARMOR, BPF_LSM, IMA, IPE, LSM_UNKNOWN, SMACK
@@ -44,6 +45,7 @@ _FAMILIES = (
     ARGUMENTS,
     FAULTS,
     LOADER,
+    (NO_CALL,),
     UNKNOWN,
 )
 CAUSES: Dict[str, Cause] = {cause.id: cause for part in _FAMILIES for cause in part}

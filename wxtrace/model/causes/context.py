@@ -124,8 +124,8 @@ class CallContext(Frozen):
 
     @property
     def end(self) -> int:
-        """First byte behind the range, rounded up to the page."""
-        return self.request.start + self._page_up(self.request.length)
+        """First byte behind the range, rounded up to the page; a length that rounds to 2^64 is one of 0."""
+        return self.request.start + self._page_up(self.request.length) % (1 << 64)
 
     def parts(self) -> List[Part]:
         """The VMAs of the range in address order, each with its protection before the call."""
@@ -156,7 +156,7 @@ class CallContext(Frozen):
 
     @property
     def stopped_at(self) -> int:
-        """Where the first part starts that an mprotect should have changed and did not: it looked at none behind it."""
+        """Where the first part starts that an mprotect should have changed and did not: it looked no further."""
         request = self.request
         if not isinstance(request, Mprotect):
             return self.end
@@ -193,7 +193,8 @@ class CallContext(Frozen):
             return self._parts(self._page_up(request.addr), self._page_up(self.probe.brk or 0))
         if isinstance(request, Shmdt):
             # What belongs to one attachment lies at its own offset behind the address (ipc/shm.c:ksys_shmdt).
-            lines = [vma.line for vma in self.probe.vmas if vma.line.start - request.shmaddr == vma.line.offset]
+            attached = [vma.line for vma in self.probe.vmas if vma.line.path.startswith("/SYSV")]
+            lines = [line for line in attached if line.start - request.shmaddr == line.offset]
             return [part for line in lines for part in self._parts(line.start, line.end)]
         return []
 

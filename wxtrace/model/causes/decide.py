@@ -15,6 +15,7 @@ from wxtrace.model.causes import (
     fd,
     hugetlb,
     interference,
+    kernel,
     lsm,
     may_split,
     mdwe,
@@ -111,6 +112,7 @@ _NEW_MEMORY: Tuple[Any, ...] = (
     mdwe.mdwe_at_mmap,
     map_count.split_by_unmapping,
     mseal.sealed,
+    may_split.cut_by_a_new_mapping,
     size.address_space,
     size.data,
     overcommit.overcommit,
@@ -142,6 +144,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         hugepages.hugepages,
         secretmem.private_mapping,
         memlock.secret_memory,
+        memlock.perf_ring,
         fd.driver,
     ),
     "shmat": (
@@ -161,6 +164,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         memlock.memlock,
         mdwe.mdwe_at_mmap,
         mseal.sealed,
+        may_split.cut_by_a_new_mapping,
         size.address_space,
     ),
     "shmdt": (shm.detach_address, mseal.sealed, shm.attached),
@@ -204,7 +208,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         map_count.map_count,
         overcommit.overcommit,
     ),
-    "mseal": (ranges.mseal, special.vsyscall, unmapped.unmapped, EachVma((map_count.split,))),
+    "mseal": (kernel.no_call, ranges.mseal, special.vsyscall, unmapped.unmapped, EachVma((map_count.split,))),
     "madvise": (
         madvise.arguments,
         madvise.privilege,
@@ -216,6 +220,7 @@ _RULES: Dict[str, Tuple[Any, ...]] = {
         madvise.not_carried_out,
     ),
     "process_madvise": (
+        kernel.no_call,
         process_madvise.arguments,
         pointer.pointer,
         process_madvise.descriptor,
@@ -344,9 +349,9 @@ def _diagnosed(ctx: CallContext, came: Errno, finding: Finding, partial: Optiona
 class _Reading:
     """The answers of an order, held against the errno that came.
 
-    The first answer that refuses with this errno is the cause. It is proved where no rule before it could not be
-    known to let the call through, and none would have refused it with another errno: then something that was read is
-    not as it was. Where none refuses for certain, the surest of those that cannot be known is told as such.
+    The first answer that refuses with this errno is the cause. It is proved where no rule of another cause before it
+    could not be known to let the call through, and none would have refused it with another errno: then something that
+    was read is not as it was. Where none refuses for certain, the surest of those that cannot be known is told as such.
     """
 
     def __init__(self, ctx: CallContext, came: Errno) -> None:
@@ -364,7 +369,7 @@ class _Reading:
             self._contradicted = self._contradicted or answer.verdict is Verdict.REFUSES
             return None
         if answer.verdict is Verdict.REFUSES:
-            sure = not self._doubts and not self._contradicted
+            sure = not self._contradicted and all(doubt.cause is answer.cause for doubt in self._doubts)
             confidence = Confidence.PROVED if sure else Confidence.CONSISTENT
             return _told(self._ctx, self._came, answer, confidence, self._doubts)
         if not self._doubts:

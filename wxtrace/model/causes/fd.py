@@ -9,7 +9,17 @@ from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_r
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, admin, developer
-from wxtrace.model.causes.opened import ARGUMENTS, can_read, can_write, file_request, is_shared, opened, quoted, shown
+from wxtrace.model.causes.opened import (
+    ARGUMENTS,
+    PERF_EVENT,
+    can_read,
+    can_write,
+    file_request,
+    is_shared,
+    opened,
+    quoted,
+    shown,
+)
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.objects import Descriptor
 
@@ -43,7 +53,7 @@ _UNMAPPABLE = frozenset({"directory", "pipe"})
 _DRIVERS_OWN = (Errno.EIO, Errno.ENXIO)
 """Errors that no other check of mmap gives."""
 _UNFIT = (Errno.EINVAL, Errno.EAGAIN, Errno.EOPNOTSUPP)
-_DRIVERS_ANY = (*_DRIVERS_OWN, *_UNFIT, Errno.EACCES, Errno.EPERM)
+_DRIVERS_ANY = (*_DRIVERS_OWN, *_UNFIT, Errno.ENOMEM, Errno.EACCES, Errno.EPERM)
 _OF_THE_KERNEL = ("/proc/", "/sys/", "/secretmem", "anon_inode:", "socket:", "pidfd:")
 _STORES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "ramfs", "overlay", "squashfs", "erofs"})
 """File systems whose files are mapped whatever protection, offset and sharing are asked for (mm/filemap.c)."""
@@ -329,6 +339,9 @@ def _driver_errnos(descriptor: Descriptor) -> Tuple[Errno, ...]:
     """What is left for a file system or driver to answer with: the less, the more is known of how it maps files."""
     if descriptor.link.startswith("/memfd:"):
         return _DRIVERS_OWN
+    if descriptor.link == PERF_EVENT:
+        # Its EPERM is limit.memlock.
+        return tuple(errno for errno in _DRIVERS_ANY if errno is not Errno.EPERM)
     if descriptor.kind != "regular file" or descriptor.link.startswith(_OF_THE_KERNEL):
         return _DRIVERS_ANY
     if descriptor.mount is None or descriptor.mount.fstype in _STORES:

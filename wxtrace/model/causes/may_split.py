@@ -13,10 +13,12 @@ from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.hugetlb import HUGETLB
 from wxtrace.model.causes.mappings import is_special, place
 from wxtrace.model.enumerations import Errno
+from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.mprotect import Mprotect
 from wxtrace.model.syscalls.mremap import Mremap
+from wxtrace.model.syscalls.shm import Shmat
 
-__all__ = ["cut", "cut_by_mprotect", "huge_pages_at_mremap", "left_behind"]
+__all__ = ["cut", "cut_by_a_new_mapping", "cut_by_mprotect", "huge_pages_at_mremap", "left_behind"]
 
 _SMALLEST, _LARGEST = 2 << 20, 1 << 30
 """Sizes of huge pages on x86-64."""
@@ -59,6 +61,28 @@ def cut(ctx: CallContext) -> Answer:
     """munmap of a part, and mremap that shrinks or moves one."""
     parts = ctx.reached() if ctx.request.name in ("munmap", "mremap") else []
     return first_of(_answer(ctx, part, _cuts(ctx)) for part in parts)
+
+
+@rule(HUGETLB, SPECIAL_MAPPING)
+def cut_by_a_new_mapping(ctx: CallContext) -> Answer:
+    """A mapping in the place of a part: mmap with MAP_FIXED, and shmat with SHM_REMAP (mm/vma.c:mmap_region)."""
+    request, parts = ctx.request, ctx.parts()
+    if isinstance(request, Shmat):
+        if not request.shmaddr or not request.shmflg & f.SHM_REMAP:
+            return LETS_THROUGH
+        segment, parts = ctx.probe.segment, ctx.replaced()
+        size = segment.size if segment is not None else None
+        return first_of(_answer(ctx, part, _ends(ctx, request.shmaddr, size or 0)) for part in parts)
+    assert isinstance(request, Mmap)
+    if not request.flags & f.MAP_FIXED or request.flags & f.MAP_FIXED_NOREPLACE:
+        return LETS_THROUGH
+    return first_of(_answer(ctx, part, (ctx.start, ctx.end)) for part in parts)
+
+
+def _ends(ctx: CallContext, start: int, size: int) -> Tuple[int, ...]:
+    page = ctx.host.page_size
+    start = start // page * page
+    return (start, start + -(-size // page) * page)
 
 
 @vma_rule(HUGETLB, SPECIAL_MAPPING)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Dict
+
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule
 from wxtrace.model.causes.base import pasteable, seen
@@ -10,11 +12,12 @@ from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
 from wxtrace.model.causes.opened import file_request, shown
 from wxtrace.model.enumerations import Errno
 
-__all__ = ["MOUNT_NOEXEC", "SUPERBLOCK_NOEXEC", "mount_noexec", "never_code", "superblock_noexec"]
+__all__ = ["MOUNT_NOEXEC", "SUPERBLOCK_NOEXEC", "is_zero_device", "mount_noexec", "never_code", "superblock_noexec"]
 
 _REMOUNT = admin(
     "Allow execution on that mount (mappings made before keep the old rule).", "mount -o remount,exec {quoted_mount}"
 )
+_ANONYMOUS = developer("Pass MAP_ANONYMOUS in place of a descriptor of /dev/zero: it gives the same memory.")
 
 MOUNT_NOEXEC = Cause(
     "mount.noexec",
@@ -33,6 +36,19 @@ MOUNT_NOEXEC = Cause(
         "unseen": Case(
             "this memory was mapped from a file on a noexec mount, so it can never become executable",
             (developer("Map the file again from a place where execution is allowed."),),
+        ),
+        "zero": Case(
+            "/dev/zero lies on a mount with the noexec option ({mount})",
+            (_ANONYMOUS, _REMOUNT),
+        ),
+        "zero-later": Case(
+            "this memory was mapped from /dev/zero on a mount with the noexec option ({mount}), so it can never be "
+            "executable",
+            (_ANONYMOUS, _REMOUNT),
+        ),
+        "device": Case(
+            "the device lies on a mount with the noexec option ({mount})",
+            (developer("Map the device without PROT_EXEC, and copy code into memory of the program's own."), _REMOUNT),
         ),
     },
     "noexec_mount",
@@ -59,6 +75,11 @@ def never_code(fstype: str) -> bool:
     return fstype in _NEVER_CODE
 
 
+def is_zero_device(path: str) -> bool:
+    """Whether this is /dev/zero, wherever a root directory may lie."""
+    return path.endswith("/dev/zero")
+
+
 @rule(MOUNT_NOEXEC)
 def mount_noexec(ctx: CallContext) -> Answer:
     """PROT_EXEC, as asked: on such a mount READ_IMPLIES_EXEC adds nothing (mm/mmap.c:do_mmap)."""
@@ -75,8 +96,13 @@ def mount_noexec(ctx: CallContext) -> Answer:
     if "noexec" not in mount.options.split(","):
         return LETS_THROUGH
     shown_mount = seen("%s is mounted %s" % (mount.point, mount.options), "/proc/PID/mountinfo")
-    quoted = pasteable(mount.point)
-    return refuses(ctx, MOUNT_NOEXEC, shown(ctx, request), shown_mount, mount=mount.point, quoted_mount=quoted)
+    case = ""
+    if is_zero_device(descriptor.link):
+        case = "zero"
+    elif descriptor.kind in ("character device", "block device"):
+        case = "device"
+    words: Dict[str, Any] = {"mount": mount.point, "quoted_mount": pasteable(mount.point)}
+    return refuses(ctx, MOUNT_NOEXEC, shown(ctx, request), shown_mount, case=case, **words)
 
 
 @rule(SUPERBLOCK_NOEXEC)

@@ -12,6 +12,7 @@ from wxtrace.model.syscalls.mmap import Mmap
 
 __all__ = [
     "ARGUMENTS",
+    "PERF_EVENT",
     "can_read",
     "can_write",
     "default_huge_page_size",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 ARGUMENTS = "the arguments of the call"
+PERF_EVENT = "anon_inode:[perf_event]"
+"""The link of a descriptor from perf_event_open."""
 _ACCESS_MODE = 3
 _NAMES = {0: "O_RDONLY", 1: "O_WRONLY", 2: "O_RDWR", 3: "for ioctl alone"}
 

@@ -6,6 +6,7 @@ from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_r
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, admin, developer
+from wxtrace.model.causes.kernel import came_with, is_older, version
 from wxtrace.model.causes.opened import ARGUMENTS, file_request, is_shared, shown
 from wxtrace.model.enumerations import Errno, Outcome
 
@@ -21,13 +22,17 @@ SECRETMEM = Cause(
     (developer("Map it MAP_SHARED."),),
     "mm/secretmem.c",
     {
+        "old": Case(
+            "this kernel ({kernel}) has no secret memory, which came with Linux {since}",
+            (developer("Go on without it: mlock and MADV_DONTDUMP protect almost as well."),),
+        ),
         "off": Case(
             "this kernel offers no secret memory (it is off by default before Linux 6.5)",
             (
                 developer("Go on without it: mlock and MADV_DONTDUMP protect almost as well."),
                 admin("Start the kernel with secretmem.enable=1."),
             ),
-        )
+        ),
     },
     outcome=Outcome.FAILED,
     outcomes=IF_DENIED,
@@ -37,7 +42,8 @@ SECRETMEM = Cause(
 @rule(SECRETMEM)
 def switched_off(ctx: CallContext) -> Answer:
     """memfd_secret: not in this kernel, or switched off, or the machine cannot take memory from the kernel's map."""
-    return may_refuse(ctx, SECRETMEM, seen("memfd_secret gave ENOSYS", "the call"), case="off", by_exclusion=True)
+    case = "old" if is_older(ctx) else "off"
+    return may_refuse(ctx, SECRETMEM, version(ctx), case=case, by_exclusion=True, since=came_with(ctx))
 
 
 @rule(SECRETMEM)

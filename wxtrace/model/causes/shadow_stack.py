@@ -8,6 +8,7 @@ from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, refuse
 from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, developer
+from wxtrace.model.causes.kernel import came_with, is_older, version
 from wxtrace.model.causes.opened import ARGUMENTS
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.event import Evidence
@@ -36,6 +37,7 @@ SHADOW_STACK = Cause(
     (developer("Go on without them; this answer is how a program learns that."),),
     "arch/x86/kernel/shstk.c",
     {
+        "old": Case("this kernel ({kernel}) has no shadow stacks for programs, which came with Linux {since}"),
         "size": Case(
             "a shadow stack of {size} bytes has no room for the token that was asked for",
             (developer("Ask for at least one page."),),
@@ -61,6 +63,9 @@ SHADOW_STACK = Cause(
 @rule(SHADOW_STACK)
 def support(ctx: CallContext) -> Answer:
     """The processor, the kernel's configuration (ENOSYS without it) and its age."""
+    if is_older(ctx):
+        old, since = version(ctx), came_with(ctx)
+        return may_refuse(ctx, SHADOW_STACK, old, errno=Errno.ENOSYS, case="old", by_exclusion=True, since=since)
     features = ctx.probe.cpu_features
     if features is None:
         return may_refuse(ctx, SHADOW_STACK, errno=_ABSENT, without=(Need.CPU,))

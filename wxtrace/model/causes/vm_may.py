@@ -11,7 +11,7 @@ from wxtrace.model.causes.entry import Need
 from wxtrace.model.causes.fd import DRIVER, WRITE_MODE
 from wxtrace.model.causes.mappings import is_plain, is_special, place
 from wxtrace.model.causes.memfd import WRITE_SEAL
-from wxtrace.model.causes.mount import MOUNT_NOEXEC, SUPERBLOCK_NOEXEC, never_code
+from wxtrace.model.causes.mount import MOUNT_NOEXEC, SUPERBLOCK_NOEXEC, is_zero_device, never_code
 from wxtrace.model.causes.shadow_stack import SHADOW_STACK
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.event import Evidence
@@ -73,7 +73,8 @@ def _never_executable(ctx: CallContext, part: Part, absent: Evidence) -> Answer:
     if mount is not None and "noexec" in mount.options.split(","):
         shown, point = seen("%s is mounted %s" % (mount.point, mount.options), "/proc/PID/mountinfo"), mount.point
         evidence, quoted = (absent, shown), pasteable(point)
-        return refuses(ctx, MOUNT_NOEXEC, *evidence, errno=errno, case="later", mount=point, quoted_mount=quoted)
+        case = "zero-later" if is_zero_device(line.path) else "later"
+        return refuses(ctx, MOUNT_NOEXEC, *evidence, errno=errno, case=case, mount=point, quoted_mount=quoted)
     fstype = mount.fstype if mount is not None else ""
     never = line.path.startswith(("anon_inode:", "/secretmem", "/proc/", "/sys/", "pidfd:"))
     if never or never_code(fstype):

@@ -124,5 +124,6 @@ ROWS = (
         ),
         lambda a: ProcessMadvise(signed32(a[0]), a[1], a[2], unsigned32(a[3]), unsigned32(a[4])),
         feature_test=True,
+        since=(5, 10),
     ),
 )

@@ -68,5 +68,6 @@ ROWS = (
         returns=Returns.DESCRIPTOR,
         feature_test=True,
         evidence=(Evidence.OPEN_FILES,),
+        since=(5, 14),
     ),
 )

@@ -77,5 +77,6 @@ ROWS = (
         effect=_effect,
         remains=_remains,
         looks_at=looks_at_own_range,
+        since=(6, 10),
     ),
 )

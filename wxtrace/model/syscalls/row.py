@@ -165,6 +165,8 @@ class Syscall(Frozen):
     feature_test: bool = False
     # No program asks whether it is there: ENOSYS is a filter's way to refuse it.
     in_every_kernel: bool = False
+    # The first Linux with it, where that is later than the oldest that is supported.
+    since: Tuple[int, int] = (0, 0)
     # Its success is told by the new task itself.
     makes_task: bool = False
 

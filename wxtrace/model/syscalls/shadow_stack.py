@@ -71,5 +71,6 @@ ROWS = (
         effect=_effect,
         evidence=(Evidence.CPU,),
         looks_at=looks_at_own_range,
+        since=(6, 6),
     ),
 )

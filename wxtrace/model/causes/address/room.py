@@ -58,8 +58,10 @@ def _rounded(ctx: CallContext, length: int) -> int:
 
 
 def _grows(ctx: CallContext, request: Mremap) -> bool:
-    grown = _rounded(ctx, request.new_size) > _rounded(ctx, request.old_size)
-    return grown and not request.flags & _TO_ADDRESS
+    """Without a new address. Memory of huge pages never does (mm/mremap.c:align_hugetlb)."""
+    if request.flags & _TO_ADDRESS or any(part.vma.has("ht") for part in ctx.standing_at(request.old_address)):
+        return False
+    return _rounded(ctx, request.new_size) > _rounded(ctx, request.old_size)
 
 
 @rule(NO_ROOM)

@@ -23,6 +23,8 @@ SPECIAL_MAPPING = Cause(
         "mprotect": (Errno.EACCES, Errno.EINVAL, Errno.ENOMEM),
         "pkey_mprotect": (Errno.EACCES, Errno.EINVAL, Errno.ENOMEM),
         "munmap": (Errno.EINVAL,),
+        "mmap": (Errno.EINVAL,),
+        "shmat": (Errno.EINVAL,),
         "mremap": (Errno.EFAULT, Errno.EINVAL),
         "madvise": (Errno.ENOMEM,),
         "mseal": (Errno.ENOMEM,),
@@ -71,7 +73,8 @@ def cannot_grow(ctx: CallContext) -> Answer:
     first = next(iter(ctx.standing_at(ctx.request.old_address)), None)
     page = ctx.host.page_size
     old, new = (-(-size // page) for size in (ctx.request.old_size, ctx.request.new_size))
-    if new <= old or first is None:
+    # Lengths of huge pages are rounded to whole ones, and have a check of their own.
+    if new <= old or first is None or first.vma.has("ht"):
         return LETS_THROUGH
     if not first.vma.flags:
         return cannot_tell(ctx, SPECIAL_MAPPING, Need.VM_FLAGS, errno=Errno.EFAULT)

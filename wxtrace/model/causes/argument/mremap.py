@@ -38,7 +38,7 @@ def arguments(ctx: CallContext) -> Answer:
     old, new = request.old_size, new_size
     if ctx.kernel >= (6, 17):
         # Earlier kernels compare the lengths before they round them.
-        old, new = rounded(ctx, old), rounded(ctx, new)
+        old, new = rounded(ctx, old) % HIGHEST, rounded(ctx, new)
         if new > ctx.task_size:
             return _too_long(ctx, new_size, "beyond")
     return _flags(ctx, "resize") if flags & f.MREMAP_DONTUNMAP and old != new else LETS_THROUGH
@@ -59,7 +59,7 @@ def target(ctx: CallContext) -> Answer:
         return unaligned
     if start + size > ctx.task_size:
         return _too_long(ctx, request.new_size, "beyond")
-    old, end = request.old_address, request.old_address + rounded(ctx, request.old_size)
+    old, end = request.old_address, request.old_address + rounded(ctx, request.old_size) % HIGHEST
     if old < start + size and start < end:
         fact = argument("%#x-%#x and %#x-%#x overlap" % (old, end, start, start + size))
         return refuses(ctx, FLAGS, fact, errno=Errno.EINVAL, case="overlap")
@@ -98,7 +98,7 @@ def one_mapping(ctx: CallContext) -> Answer:
     """EFAULT for an old range that reaches over the end of a mapping; what a shrinking gives up may do so."""
     assert isinstance(ctx.request, Mremap)
     request = ctx.request
-    old, new = rounded(ctx, request.old_size), rounded(ctx, request.new_size)
+    old, new = rounded(ctx, request.old_size) % HIGHEST, rounded(ctx, request.new_size)
     first = next(iter(ctx.standing_at(request.old_address)), None)
     # Where nothing is mapped at the start, that is told before.
     if first is None or request.old_address + min(old, new) <= first.vma.line.end:

@@ -175,15 +175,13 @@ def _errno(ctx: CallContext) -> Errno:
 def _at_least(ctx: CallContext, more: int, verb: str) -> Answer:
     """Refused where there are as many mappings as the limit and `more`."""
     limit, count = _limit(ctx), ctx.probe.map_count
-    if limit is None:
-        return cannot_tell(ctx, MAP_COUNT, Need.SYSCTL, errno=_errno(ctx))
-    if count is None:
+    if limit is None or count is None:
         # A mapping has a page at least. What fails in a loop is not counted at each failure, and nothing is proved.
         size = status_bytes(ctx, "VmSize")
-        few = size is not None and size // ctx.host.page_size < limit + more
+        few = limit is not None and size is not None and size // ctx.host.page_size < limit + more
         if few or ctx.probe.short:
             return LETS_THROUGH
-        return cannot_tell(ctx, MAP_COUNT, Need.MAP_COUNT, errno=_errno(ctx))
+        return cannot_tell(ctx, MAP_COUNT, Need.SYSCTL if limit is None else Need.MAP_COUNT, errno=_errno(ctx))
     if count < limit + more:
         return LETS_THROUGH
     return refuses(

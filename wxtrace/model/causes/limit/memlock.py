@@ -6,16 +6,17 @@ from typing import Any, Dict, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule
-from wxtrace.model.causes.base import seen, size_text
+from wxtrace.model.causes.base import number_of, seen, size_text
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
 from wxtrace.model.causes.limit.growth import growth, mapped_length, moved_part, pages_of, status_bytes
+from wxtrace.model.causes.opened import PERF_EVENT, is_shared
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.event import Evidence
 from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.mremap import Mremap
 
-__all__ = ["MEMLOCK", "may_lock", "memlock", "secret_memory"]
+__all__ = ["MEMLOCK", "may_lock", "memlock", "perf_ring", "secret_memory"]
 
 _CAP_IPC_LOCK = 14
 _NAME = "Max locked memory"
@@ -23,7 +24,7 @@ _NAME = "Max locked memory"
 MEMLOCK = Cause(
     "limit.memlock",
     "kernel",
-    "Memory is to be locked in RAM (MAP_LOCKED, mlockall, memfd_secret) beyond RLIMIT_MEMLOCK (ulimit -l).",
+    "Memory is to be locked in RAM (MAP_LOCKED, mlockall, memfd_secret, perf) beyond RLIMIT_MEMLOCK (ulimit -l).",
     {
         "mmap": (Errno.EAGAIN, Errno.EPERM),
         "mremap": (Errno.EAGAIN,),
@@ -41,6 +42,15 @@ MEMLOCK = Cause(
     "mm/mmap.c:mlock_future_ok, can_do_mlock",
     {
         "none": Case("the process may not lock any memory in RAM: RLIMIT_MEMLOCK is 0, and it lacks CAP_IPC_LOCK"),
+        "perf": Case(
+            "rings of perf events are locked in RAM, and {more} more are neither in what each user may have of them "
+            "(kernel.perf_event_mlock_kb) nor in what the process may lock ({limit}, RLIMIT_MEMLOCK)",
+            (
+                developer("Map a smaller ring, or close rings that are not needed any more."),
+                admin("Allow each user more of them.", "sysctl -w kernel.perf_event_mlock_kb={enough}"),
+                admin("Raise the limit (LimitMEMLOCK= in the unit, ulimit -l in the shell).", "ulimit -l unlimited"),
+            ),
+        ),
     },
 )
 
@@ -90,6 +100,44 @@ def secret_memory(ctx: CallContext) -> Answer:
     if not descriptor.link.startswith("/secretmem"):
         return LETS_THROUGH
     return _beyond(ctx, pages_of(ctx, request.length), True)
+
+
+@rule(MEMLOCK)
+def perf_ring(ctx: CallContext) -> Answer:
+    """The buffer of a perf event, which counts for the user first (kernel/events/core.c:perf_mmap_calc_limits)."""
+    request, descriptor = ctx.request, ctx.probe.descriptor
+    if not isinstance(request, Mmap) or request.flags & f.MAP_ANONYMOUS or not is_shared(request):
+        return LETS_THROUGH
+    if descriptor is None or descriptor.link != PERF_EVENT:
+        return LETS_THROUGH
+    paranoid, each = (ctx.probe.sysctl.get("kernel.perf_event_" + name) for name in ("paranoid", "mlock_kb"))
+    if paranoid == "-1" or _has_ipc_lock(ctx):
+        return LETS_THROUGH
+    if _NAME not in ctx.probe.limits:
+        return cannot_tell(ctx, MEMLOCK, Need.LIMITS, errno=Errno.EPERM)
+    limit, pinned, page = ctx.probe.limits[_NAME], status_bytes(ctx, "VmPin"), ctx.host.page_size
+    pages = pages_of(ctx, request.length)
+    if limit is None or (pinned is not None and pinned // page + pages <= limit // page):
+        return LETS_THROUGH
+    evidence = [seen("soft limit %d bytes" % limit, "%s in /proc/PID/limits" % _NAME)]
+    if pinned is not None:
+        evidence.append(seen("%d bytes pinned" % pinned, "VmPin in /proc/PID/status"))
+    size = number_of(each)
+    if size is not None:
+        fact = "kernel.perf_event_mlock_kb = %d, for each processor" % size
+        evidence.append(seen(fact, "/proc/sys/kernel/perf_event_mlock_kb"))
+    # How much of that the user has mapped already is told nowhere.
+    return may_refuse(
+        ctx,
+        MEMLOCK,
+        *evidence,
+        errno=Errno.EPERM,
+        case="perf",
+        by_exclusion=True,
+        limit=size_text(limit),
+        more=size_text(pages * page),
+        enough=None if size is None else size + pages * page // 1024,
+    )
 
 
 def _beyond(ctx: CallContext, pages: int, locks: bool) -> Answer:
