@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional, Sequence, TextIO
+from typing import Any, Dict, Iterable, List, Optional, Sequence, TextIO
 
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
 from wxtrace.model.causes.base import size_text
