@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Callable, Iterator, List, Optional
 
 from wxtrace.commands.wording import (
-    ENDINGS,
     arguments_text,
     by_whom,
     call_text,
+    ending_text,
     frame_text,
     kind_text,
     ladder_text,
@@ -97,8 +97,9 @@ def _lines(
             yield from labelled("fix", text, width, "good", copy=fix.command or fix.text)
             if fix.command:
                 yield from labelled("", "$ " + printable(fix.command, 1000), width, "command", copy=fix.command)
-    if amendment is not None and ENDINGS.get(amendment.aftermath):
-        yield from labelled("then", ENDINGS[amendment.aftermath], width)
+    ending = ending_text(amendment.aftermath, amendment.ending) if amendment is not None else ""
+    if ending:
+        yield from labelled("then", ending, width)
     if amendment is not None and amendment.ladder is not None:
         yield from _ladder(amendment.ladder, event.n, width)
     for n in amendment.related if amendment is not None else ():

@@ -360,7 +360,7 @@ def test_mdwe_has_nothing_against_what_is_executable_already() -> None:
 @pytest.mark.parametrize(
     "code, signal, aftermath",
     [
-        (0, None, "recovered"),
+        (0, None, "continued"),
         (1, None, "exited"),
         (None, SIGSEGV, "crashed"),
         (None, SIGSYS, "crashed"),
@@ -375,20 +375,22 @@ def test_aftermath(code: Optional[int], signal: Optional[int], aftermath: str) -
     assert told.amendment(event).aftermath == aftermath
 
 
-def test_a_failing_exit_after_many_calls_is_another_story() -> None:
+def test_how_it_ended_is_told_with_the_calls_in_between_and_never_by_the_clock() -> None:
     told = Told()
     event = told.refuse()
     for _ in range(1000):
         told.call("munmap", 0x1000, PAGE)
-    told.exit(code=1)
-    assert told.amendment(event).aftermath == "continued"
+    told.call("munmap", 0, 0, result=-22, probe=Probe(100))
+    told.feed(TaskExited(100, 6_000_000_000, 1))
+    assert told.amendment(event).aftermath == "exited"
+    assert told.amendment(event).ending == (1, None, 1001)
 
 
-def test_a_failing_exit_after_a_long_time_is_another_story() -> None:
+def test_the_signal_that_killed_it_is_named() -> None:
     told = Told()
     event = told.refuse()
-    told.feed(TaskExited(100, 6_000_000_000, 1))
-    assert told.amendment(event).aftermath == "continued"
+    told.exit(signal=SIGKILL)
+    assert told.amendment(event).ending == (None, "SIGKILL", 0)
 
 
 def test_a_process_that_goes_on_is_running() -> None:
@@ -422,7 +424,7 @@ def test_the_end_of_a_child_says_nothing_of_the_parents_call() -> None:
     told.start(200, space=2, how="fork", parent=100)
     told.exit(200, signal=SIGSEGV)
     told.exit(100, code=0)
-    assert told.amendment(event).aftermath == "recovered"
+    assert told.amendment(event).aftermath == "continued"
 
 
 # Faults

@@ -79,7 +79,7 @@ WORKLOADS: Tuple[Workload, ...] = (
     Workload("pypy3", ("pypy3", "fib.py"), "mmap", "aborted"),
     Workload("qemu-user", ("qemu-x86_64", "/bin/true"), "mprotect", "exited"),
     Workload("valgrind", ("valgrind", "-q", "/bin/true"), "mmap", "exited"),
-    Workload("grep -P", ("grep", "-P", "ro+t", "/etc/passwd"), "mmap", "recovered"),
+    Workload("grep -P", ("grep", "-P", "ro+t", "/etc/passwd"), "mmap", "continued"),
     Workload("python ctypes callback", ("/usr/bin/python3", "closure.py"), "mmap", "recovered"),
     Workload("ruby FFI", ("ruby", "-rfiddle", "-e", _RUBY), "mmap", "recovered"),
     Workload("perl FFI", ("perl", "-MFFI::Platypus", "-e", _PERL)),

@@ -174,13 +174,13 @@ def test_a_fault_that_the_program_handles_is_still_linked(trace: Trace, program:
     run = crash(trace, program, "catch-the-fault")
     [refused], [fault] = run.refused(), run.events("fault")
     assert run.status == 0
-    assert refused["diagnosis"]["aftermath"] == "recovered"
+    assert refused["diagnosis"]["aftermath"] == "continued"
     assert (refused["diagnosis"]["related"], fault["diagnosis"]["related"]) == ([fault["n"]], [refused["n"]])
 
 
 @pytest.mark.parametrize(
     "name, status, aftermath",
-    [("abort-at-once", 128 + 6, "aborted"), ("notice-and-go-on", 0, "recovered")],
+    [("abort-at-once", 128 + 6, "aborted"), ("notice-and-go-on", 0, "continued")],
 )
 def test_aftermath(trace: Trace, program: Program, name: str, status: int, aftermath: str) -> None:
     run = crash(trace, program, name)

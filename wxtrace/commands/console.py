@@ -9,12 +9,12 @@ from typing import Dict, List, Optional, Set, TextIO, Tuple
 from wxtrace.commands.executable import Searches, counts_text
 from wxtrace.commands.page import Page
 from wxtrace.commands.wording import (
+    Endings,
     arguments_text,
     by_whom,
     call_text,
     caller_texts,
     disturbed_text,
-    ending_words,
     memory_text,
     ordinal,
     palette_for,
@@ -66,7 +66,7 @@ class Console:
         self._outcomes: Counter[str] = Counter()
         self._repeats: Counter[Tuple[object, ...]] = Counter()
         self._by_cause: Dict[Tuple[str, str, str], Counter[str]] = {}
-        self._endings: Dict[Tuple[str, str, str], Counter[str]] = {}
+        self._endings: Dict[Tuple[str, str, str], Endings] = {}
         self._keys: Dict[int, Tuple[str, str, str]] = {}
         self._searches = Searches()
         self._faults: List[Event] = []
@@ -330,7 +330,7 @@ class Console:
         key = self._keys.get(amendment.n)
         if key is None:
             return
-        self._endings.setdefault(key, Counter())[amendment.aftermath] += 1
+        self._endings.setdefault(key, Endings()).take(amendment)
         ladder = amendment.ladder
         if ladder is not None and self._searches.take(ladder) and ladder.worked is not None:
             self._last_refused = None
@@ -382,8 +382,8 @@ class Console:
         for key, errnos in self._by_cause.items():
             who, call, cause = key
             refused = " ".join("%d× %s" % (count, name) for name, count in errnos.items())
-            endings = self._endings.get(key, Counter())
-            words = self._searches.endings(self._keys, key) or ending_words(endings)
+            endings = self._endings.get(key, Endings())
+            words = self._searches.endings(self._keys, key) or endings.words()
             self._own_line(
                 "%s%s %s%s in %s: %s%s"
                 % (c.refused, call, refused, c.end, who, cause, " — " + ", ".join(words) if words else "")

@@ -11,11 +11,11 @@ from wxtrace.commands.markdown import code_block, inert
 from wxtrace.commands.output import write_out
 from wxtrace.commands.redaction import Redaction
 from wxtrace.commands.wording import (
-    ENDINGS,
     by_whom,
     call_text,
     caller_texts,
     disturbed_text,
+    ending_text,
     ladder_text,
     memory_text,
     plural,
@@ -101,7 +101,7 @@ class _Report:
         if isinstance(shown, Amendment) and shown.event is not None:
             key = _key(shown.event)
             if key in self._counts:
-                self._endings[key] = shown.aftermath
+                self._endings[key] = ending_text(shown.aftermath, shown.ending)
                 if shown.ladder is not None:
                     self._ladders[key] = shown.ladder
         if isinstance(shown, CallStack) and shown.frames:
@@ -200,8 +200,8 @@ class _Report:
             self._item("then", ladder_text(ladder))
             for rung in ladder.rungs:
                 self._item("tried", "event %d: %s: %s" % (rung.n, printable(rung.way, 200), rung.cause or "worked"))
-        elif ENDINGS.get(ending):
-            self._item("then", ENDINGS[ending])
+        elif ending:
+            self._item("then", ending)
         for fix in diagnosis.fixes:
             command = "  $ " + printable(fix.command) if fix.command else ""
             self._item("fix", "(%s) %s%s" % (fix.audience, printable(fix.text), command))

@@ -7,7 +7,8 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, TextIO
 
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
 from wxtrace.model.causes.base import size_text
-from wxtrace.model.event import Event, Ladder, Touched
+from wxtrace.model.enumerations import Aftermath
+from wxtrace.model.event import Amendment, Ending, Event, Ladder, Touched
 from wxtrace.model.facts import Call
 from wxtrace.model.flags import errno_name
 from wxtrace.model.frames import ANONYMOUS, Frame, callers
@@ -17,13 +18,14 @@ from wxtrace.printable import printable
 
 __all__ = [
     "ENDINGS",
+    "Endings",
     "Palette",
     "arguments_text",
     "by_whom",
     "call_text",
     "caller_texts",
     "disturbed_text",
-    "ending_words",
+    "ending_text",
     "ladder_text",
     "memory_text",
     "ordinal",
@@ -36,13 +38,13 @@ _ERRNO_WORDS: Dict[str, str] = {}
 
 
 ENDINGS = {
-    "recovered": "the program got by without it and ended well",
-    "continued": "the program went on",
-    "exited": "the program exited with an error soon after",
-    "aborted": "the program aborted",
-    "crashed": "the program crashed",
-    "running": "the program was still running",
-    "unknown": "",
+    Aftermath.RECOVERED: "the program got what it wanted another way",
+    Aftermath.CONTINUED: "the program went on",
+    Aftermath.EXITED: "the program exited with an error",
+    Aftermath.ABORTED: "the program aborted",
+    Aftermath.CRASHED: "the program crashed",
+    Aftermath.RUNNING: "the program was still running",
+    Aftermath.UNKNOWN: "",
 }
 """What an aftermath means, in words."""
 
@@ -51,10 +53,41 @@ _COMMON_NOUNS = frozenset({"kernel", "seccomp filter", "BPF program", "dynamic l
 """Those who refuse and are no proper name; SELinux has no article."""
 
 
-def ending_words(aftermaths: Iterable[str]) -> List[str]:
-    """What came of refused calls of one kind; that the program went on is said only where nothing else is known."""
-    names = [name for name in aftermaths if ENDINGS.get(name)]
-    return [ENDINGS[name] for name in names if name != "continued" or len(names) == 1]
+_TOLD_BY_ITS_ENDING = frozenset({Aftermath.EXITED, Aftermath.ABORTED, Aftermath.UNKNOWN})
+"""What an exit status, or the signal that killed the program, says by itself."""
+
+
+def ending_text(aftermath: Aftermath, ending: Optional[Ending]) -> str:
+    """What is known of the time after a refused call: `exit status 1, 41 traced calls later`; "" for nothing."""
+    words = ENDINGS[aftermath]
+    if ending is None:
+        return words
+    how = "exit status %s" % ending.code if ending.signal is None else "killed by %s" % printable(ending.signal, 40)
+    later = plural(ending.later_calls, "traced call") + " later" if ending.later_calls else "no traced call in between"
+    ended = "%s, %s" % (how, later)
+    if aftermath in _TOLD_BY_ITS_ENDING or (aftermath is Aftermath.CRASHED and ending.signal is not None):
+        return ended
+    return "%s; %s" % (words, ended)
+
+
+class Endings:
+    """What came of refused calls of one kind, by one process; how it ended is told from the last of them on."""
+
+    def __init__(self) -> None:
+        self._known: Dict[Aftermath, Optional[Ending]] = {}
+
+    def take(self, amendment: Amendment) -> None:
+        """One of these calls; they come in their order."""
+        self._known[amendment.aftermath] = amendment.ending
+
+    def words(self) -> List[str]:
+        """That the program went on is said only where nothing else is known."""
+        texts = [
+            ending_text(aftermath, ending)
+            for aftermath, ending in self._known.items()
+            if aftermath is not Aftermath.CONTINUED or ending is not None or len(self._known) == 1
+        ]
+        return [text for text in texts if text]
 
 
 class Palette:

@@ -13,26 +13,23 @@ __all__ = ["aftermath_of_exit", "refused_behind", "refused_just_before"]
 
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS})
 _ABORTS = frozenset({signal.SIGABRT, signal.SIGTRAP})
-_SOON_NS = 5_000_000_000
-_SOON_CALLS = 1000
-"""A failing exit this much later is another story than the refusal."""
 _AT_ONCE_CALLS = 2
 """A crash after more successful calls than this is no longer "right after" the refusal."""
 
 
-def aftermath_of_exit(pending: Pending, ending: TaskExited, t_ns: int) -> Aftermath:
-    """The ending of one refused call when its process has ended."""
+def aftermath_of_exit(pending: Pending, ending: TaskExited) -> Aftermath:
+    """What the program did after a refused call, when its process has ended.
+
+    That it got by without is never concluded from how it ended: only another way that worked shows it.
+    """
     if ending.signal is not None:
         if ending.signal in _CRASHES:
             return Aftermath.CRASHED
         return Aftermath.ABORTED if ending.signal in _ABORTS else Aftermath.UNKNOWN
-    if pending.faulted and ending.code:
-        # It handled the signal itself to end in its own way (Wine's crash report, a crash handler).
-        return Aftermath.CRASHED
-    if ending.code == 0:
-        return Aftermath.RECOVERED
-    soon = t_ns - pending.event.t_ns < _SOON_NS and pending.later_calls < _SOON_CALLS
-    return Aftermath.EXITED if soon else Aftermath.CONTINUED
+    if not ending.code:
+        return Aftermath.CONTINUED
+    # It may handle the signal itself to end in its own way (Wine's crash report, a crash handler).
+    return Aftermath.CRASHED if pending.faulted else Aftermath.EXITED
 
 
 def refused_behind(pending: Dict[int, Pending], address: Optional[int]) -> Optional[Pending]:
@@ -51,4 +48,4 @@ def refused_just_before(pending: Dict[int, Pending], tid: int) -> Optional[Pendi
     """The latest refused call of this thread, if it did hardly anything since: MAP_FAILED used as memory."""
     own = [p for p in pending.values() if p.event.tid == tid and p.event.name != "fault"]
     last = max(own, key=lambda p: p.event.n, default=None)
-    return last if last is not None and last.later_calls <= _AT_ONCE_CALLS else None
+    return last if last is not None and last.later_successes <= _AT_ONCE_CALLS else None

@@ -13,6 +13,7 @@ __all__ = [
     "Amendment",
     "CallStack",
     "Diagnosis",
+    "Ending",
     "Event",
     "Evidence",
     "Fix",
@@ -121,10 +122,22 @@ class CallStack(Frozen):
     frames: Tuple[Frame, ...]
 
 
-class Amendment(Frozen):
-    """What was learnt about event `n` after it was shown: how it ended for the program, and what it is related to.
+class Ending(NamedTuple):
+    """How the process of a refused call ended, `later_calls` traced calls after it: exactly one of `code` and `signal`.
 
-    `ladder`: every way the program tried for the same purpose, where it was more than one.
+    `signal` by its name.
+    """
+
+    code: Optional[int]
+    signal: Optional[str]
+    later_calls: int
+
+
+class Amendment(Frozen):
+    """What was learnt about event `n` after it was shown: what the program did next, and what it is related to.
+
+    `ladder`: every way the program tried for the same purpose, where it was more than one. `ending`: None while the
+    process has not ended.
     """
 
     n: int
@@ -132,6 +145,7 @@ class Amendment(Frozen):
     related: Tuple[int, ...] = ()
     event: Optional[Event] = None
     ladder: Optional[Ladder] = None
+    ending: Optional[Ending] = None
 
 
 Shown = Union[Event, Amendment, CallStack]

@@ -48,6 +48,7 @@ class Pending:
         self.ladder: Optional[Ladder] = None
         self._process = process
         self._succeeded_before = process.succeeded
+        self._calls_before = process.calls
 
     @property
     def recovered(self) -> bool:
@@ -55,9 +56,14 @@ class Pending:
         return self.ladder is not None and self.ladder.worked is not None and not self.faulted
 
     @property
-    def later_calls(self) -> int:
-        """How many calls of the process have succeeded since."""
+    def later_successes(self) -> int:
+        """How many traced calls of the process have succeeded since."""
         return self._process.succeeded - self._succeeded_before
+
+    @property
+    def later_calls(self) -> int:
+        """How many traced calls of the process have come back since, or not."""
+        return self._process.calls - self._calls_before
 
 
 class Process:
@@ -76,7 +82,9 @@ class Process:
         self.exit_signal: Optional[int] = None
         self.ended = False
         self.let_go = False
-        self.succeeded = 0  # calls
+        # Traced calls: those that succeeded, and all.
+        self.succeeded = 0
+        self.calls = 0
         self.pending: Dict[int, Pending] = {}
         self.last_fault: Optional[SignalStop] = None
 

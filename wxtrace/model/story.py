@@ -14,7 +14,7 @@ from wxtrace.model.cast import Cast
 from wxtrace.model.causes.base import Installed
 from wxtrace.model.causes.fault.signals import FAULT_SIGNALS
 from wxtrace.model.enumerations import Aftermath, Outcome
-from wxtrace.model.event import Amendment, CallStack, Event, Ladder
+from wxtrace.model.event import Amendment, CallStack, Ending, Event, Ladder
 from wxtrace.model.faulting import fault_event, signal_name
 from wxtrace.model.judge import Judge
 from wxtrace.model.ladders import Ladders
@@ -196,7 +196,9 @@ class Story:
         yield self._cast.event(task, fact.t_ns, "exit", Outcome.OK, details=details)
         for pending in process.pending.values():
             if not pending.recovered:
-                yield _amendment(pending, aftermath_of_exit(pending, fact, fact.t_ns))
+                name = None if fact.signal is None else signal_name(fact.signal)
+                ending = Ending(fact.code, name, pending.later_calls)
+                yield _amendment(pending, aftermath_of_exit(pending, fact), ending)
         process.pending.clear()
 
     # Calls
@@ -208,6 +210,7 @@ class Story:
         self.duration_ns = call.t_ns
         if self._judge.undecided:
             yield from self._clear_up(call.tid, None)
+        task.process.calls += 1
         if call.result is None or (call.decided == facts.BY_FILTER and call.result == call.number):
             self._judge.postpone(task, call)
             return
@@ -400,8 +403,8 @@ _HANDLERS: Dict[type, Callable[[Story, Any], Iterator[Shown]]] = {
 }
 
 
-def _amendment(pending: Pending, aftermath: Aftermath) -> Amendment:
-    return Amendment(pending.event.n, aftermath, tuple(pending.related), pending.event, pending.ladder)
+def _amendment(pending: Pending, aftermath: Aftermath, ending: Optional[Ending] = None) -> Amendment:
+    return Amendment(pending.event.n, aftermath, tuple(pending.related), pending.event, pending.ladder, ending)
 
 
 def _end_of_heap(fact: facts.Seeded) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from wxtrace.model import facts
 from wxtrace.model.enumerations import Abi, Aftermath, Confidence, Outcome
-from wxtrace.model.event import Diagnosis, Event, Evidence, Fix, Partial, Rung, Touched
+from wxtrace.model.event import Diagnosis, Ending, Event, Evidence, Fix, Partial, Rung, Touched
 from wxtrace.model.facts import Host, Image
 from wxtrace.model.frames import Frame
 from wxtrace.model.processes import Process, SpaceState
@@ -132,7 +132,7 @@ def _touched(
     return Touched(region, start, end, before, asked, after, provenance, sealed_by)
 
 
-Learnt = Tuple[Aftermath, List[int], Optional[List[Rung]]]
+Learnt = Tuple[Aftermath, List[int], Optional[List[Rung]], Optional[Ending]]
 
 
 def _event(
@@ -223,9 +223,16 @@ def _diagnosed(
     aftermath: Aftermath,
     related: List[int],
     ladder: Optional[List[Rung]],
+    ending: Optional[Ending],
 ) -> Tuple[Diagnosis, Learnt]:
     diagnosis = Diagnosis(cause, refused_by, confidence, summary, tuple(evidence), tuple(fixes), partial)
-    return diagnosis, (aftermath, related, ladder)
+    return diagnosis, (aftermath, related, ladder, ending)
+
+
+def _ending(code: Optional[int], signal: Optional[str], later_calls: int) -> Ending:
+    if (code is None) == (signal is None):
+        raise Fault("either a code or a signal")
+    return Ending(code, signal, later_calls)
 
 
 def _tuple(*values: Any) -> Any:
@@ -322,6 +329,7 @@ _DIAGNOSIS = record(
     aftermath=member(Aftermath),
     related=each(count),
     ladder=optional(maybe(each(_RUNG))),
+    ending=optional(maybe(record(_ending, code=maybe(count), signal=maybe(text), later_calls=count))),
 )
 _ABI_NUMBER = {abi.label: int(abi) for abi in Abi}
 _abi_name = one_of(frozenset(abi.label for abi in Abi))

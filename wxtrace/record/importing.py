@@ -180,9 +180,9 @@ class Timeline:
             if stack is not None:
                 yield CallStack(event.n, tuple(stack))
             if learnt is not None:
-                aftermath, related, rungs = learnt
+                aftermath, related, rungs, ending = learnt
                 ladder = Ladder(tuple(rungs), tuple(rung.n for rung in rungs)) if rungs else None
-                yield Amendment(event.n, aftermath, tuple(related), event, ladder)
+                yield Amendment(event.n, aftermath, tuple(related), event, ladder, ending)
 
     def _process(self, proc: int, where: str) -> int:
         position = self._numbers.get(proc)

@@ -315,6 +315,12 @@ def _region(region: Region, exec_origin: Optional[str]) -> Dict[str, Any]:
     }
 
 
+def _ending(amendment: Optional[Amendment]) -> Dict[str, Any]:
+    if amendment is None or amendment.ending is None:
+        return {}
+    return {"ending": amendment.ending._asdict()}
+
+
 def _ladder(amendment: Optional[Amendment]) -> Dict[str, Any]:
     if amendment is None or amendment.ladder is None:
         return {}
@@ -336,5 +342,6 @@ def _diagnosis(event: Event, amendment: Optional[Amendment]) -> Optional[Dict[st
         "partial": None if partial is None else {"changed_pages": partial.changed_pages, "pages": partial.pages},
         "aftermath": amendment.aftermath if amendment is not None else "unknown",
         "related": list(amendment.related) if amendment is not None else [],
+        **_ending(amendment),
         **_ladder(amendment),
     }
