@@ -30,6 +30,7 @@ __all__ = [
     "share_memory",
     "smaps_of_ranges",
     "stands_still",
+    "state_of",
     "thread_group",
     "threads_of",
     "write_memory",
@@ -98,6 +99,14 @@ def is_dead(tid: int) -> bool:
 def stands_still(tid: int) -> bool:
     """Whether it has stopped or died, and its wait status has only not been heard yet."""
     return process_state(tid) in ("t", "T", "Z", "X")
+
+
+def state_of(tid: int) -> str:
+    """R, S, D, t, T, Z …; empty when the task is gone."""
+    try:
+        return parse_stat(read_proc(tid, "stat", 8192)).state
+    except DecodeError:
+        return ""
 
 
 def thread_group(tid: int) -> int:

@@ -59,6 +59,11 @@ class Quiesce:
         self._parked.pop(task.tid, None)
 
     @property
+    def let_in(self) -> bool:
+        """Whether the one that waited was let go on."""
+        return self._over
+
+    @property
     def still(self) -> bool:
         """Whether everybody stands, or waiting longer makes no sense. True once only."""
         if self._over or (self._running and time.monotonic() - self._since < PATIENCE):

@@ -15,6 +15,7 @@ from wxtrace.frozen import replace
 from wxtrace.live import ptrace
 from wxtrace.live.host import read_host
 from wxtrace.live.launch import Launched, failure_of, launch
+from wxtrace.live.leaving import end_as_tracer
 from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.modes import choose_mode
 from wxtrace.live.observer import Observer
@@ -96,7 +97,7 @@ class _Run:
             self._attach(self.session.attach)
             self.tracer.loop()
             if self.tracer.detaching:
-                _end_as_tracer()
+                end_as_tracer()
         if self.verifier is not None:
             self.verifier.report()
         self.tracer.inquiries.close()
@@ -182,20 +183,6 @@ class _Run:
         if asked and not self.tracer.detaching:
             self.recorder.say({"is": "detaching"})
             self.tracer.detach_all()
-
-
-def _end_as_tracer() -> None:
-    """Only with the tracer's end is everybody let go: what is left to be done, a child does. Returns in that child."""
-    tracer = os.getpid()
-    try:
-        if os.fork() > 0:
-            os._exit(0)
-    except OSError:
-        # No process more: all are let go as soon as everything is said.
-        return
-    # Children are handed on after tracees (kernel/exit.c: forget_original_parent).
-    while os.getppid() == tracer:
-        time.sleep(0.0005)
 
 
 def _utc(seconds: float) -> str:

@@ -112,6 +112,7 @@ class Standstills:
     def let_all_go(self) -> None:
         """End every one of them."""
         held = [pair for quiesce in self._open for pair in quiesce.release()]
+        held += [(quiesce.then, 0) for quiesce in self._open if quiesce.then is not None and not quiesce.let_in]
         self._open.clear()
         for task, number in held:
             self._resume(task, number)

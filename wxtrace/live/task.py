@@ -88,6 +88,7 @@ class Task:
         "quiesce",
         "reached_kernel",
         "recording",
+        "released",
         "space",
         "tid",
         "waiting",
@@ -98,6 +99,8 @@ class Task:
         self.pid = pid
         self.space = space
         self.full = False
+        # Whether it runs on without stopping, until the tracer ends (leaving.py).
+        self.released = False
         # A leader that ended before its process: kept for its number, which a thread may take over in exec.
         self.ended = False
         # Whether it stands at its last stop, and the main loop will not hear of it (inject.py).

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import signal
-import time
 from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
 from wxtrace.live import ptrace, x86
@@ -18,10 +16,10 @@ from wxtrace.live.exits import Exits
 from wxtrace.live.gate import Gate
 from wxtrace.live.hotpath import HotPath
 from wxtrace.live.inquiry import Inquiries
+from wxtrace.live.leaving import settle
 from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.observer import Observer
 from wxtrace.live.procfs import read_memory
-from wxtrace.live.quiesce import PATIENCE
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.standstill import Standstills
@@ -132,7 +130,8 @@ class Tracer:
             self.standstills.park(task, number)
             return
         if self.detaching:
-            ptrace.raw_request(ptrace.PTRACE_DETACH, task.tid, 0, number)
+            task.released = True
+            ptrace.raw_request(ptrace.PTRACE_CONT, task.tid, 0, number)
             return
         how = ptrace.PTRACE_SYSCALL if task.full or task.info is not None else ptrace.PTRACE_CONT
         ptrace.raw_request(how, task.tid, 0, number)
@@ -346,30 +345,20 @@ class Tracer:
         )
 
     def detach_all(self) -> None:
-        """Let everybody go. The kernel does it at our end, without a stop (kernel/ptrace.c: exit_ptrace).
-
-        PTRACE_DETACH would need one, and that makes calls return EINTR (restart.py). Only whoever stands with a signal
-        has to be told of it.
-        """
+        """Let everybody go: the kernel does it when this process ends (leaving.py)."""
         self.detaching = True
         self.observer.verifies = False
         self.standstills.let_all_go()
-        self._hear_of_the_interrupted()
+        for task in list(self.tasks.values()):
+            if task.waiting:
+                self._release_from_gate(task)
+                self.resume(task)
+        settle(self.tasks.values, self._dispatch)
         if self._interruptions is not None:
             self._interruptions.tell()
         for task in list(self.tasks.values()):
             self.lifecycle.let_go(task)
         self._early.clear()
-
-    def _hear_of_the_interrupted(self) -> None:
-        """Of threads that were asked to stop, and have not been heard of: what the interrupt did has to be undone."""
-        until = time.monotonic() + PATIENCE
-        while any(task.quiesce is not None for task in self.tasks.values()) and time.monotonic() < until:
-            tid = ptrace.waitpid(-1, ctypes.addressof(self._status), ptrace.WALL | os.WNOHANG)
-            if tid > 0:
-                self._dispatch(tid, self._status.value)
-            else:
-                time.sleep(0.001)
 
     def _tick(self) -> None:
         """What is due by time: the batch, waiting threads, the front's words."""
