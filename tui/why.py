@@ -15,7 +15,7 @@ from wxtrace.commands.wording import (
     memory_text,
     result_text,
 )
-from wxtrace.model.causes.base import size_text
+from wxtrace.model.causes.evidence import size_text
 from wxtrace.model.enumerations import Confidence, Outcome
 from wxtrace.model.event import Amendment, CallStack, Event, Ladder, Touched
 from wxtrace.model.region import Region

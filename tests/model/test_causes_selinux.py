@@ -30,7 +30,7 @@ from stories import (
 
 from wxtrace.decoders.procmaps import MapLine, Vma
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import Part
+from wxtrace.model.causes.context import Part
 from wxtrace.model.causes.selinux.checks import (
     Check,
     HeapPredicate,

@@ -13,7 +13,7 @@ import pytest
 
 from tui.records import PAGE, RX, R, Recorded
 from tui.screen_kit import NEW, settled, shown
-from wxtrace.model.causes.decide import Diagnosed
+from wxtrace.model.causes.diagnosis import Diagnosed
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Diagnosis, Evidence, Fix
 from wxtrace.model.judge import Judge

@@ -8,7 +8,7 @@ from typing import List
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.output import write_out
 from wxtrace.errors import RecordError
-from wxtrace.model.causes.base import size_text
+from wxtrace.model.causes.evidence import size_text
 from wxtrace.model.facts import RunStarted
 from wxtrace.printable import printable
 from wxtrace.record import store

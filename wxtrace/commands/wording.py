@@ -6,7 +6,7 @@ import os
 from typing import Any, Dict, Iterable, List, Optional, Sequence, TextIO
 
 from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
-from wxtrace.model.causes.base import size_text
+from wxtrace.model.causes.evidence import size_text
 from wxtrace.model.enumerations import Aftermath
 from wxtrace.model.event import Amendment, Ending, Event, Ladder, Touched
 from wxtrace.model.facts import Call

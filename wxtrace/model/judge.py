@@ -6,11 +6,10 @@ import signal
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
-from wxtrace.model import facts, flags
-from wxtrace.model.calls import request_of
+from wxtrace.model import facts
 from wxtrace.model.cast import Cast
 from wxtrace.model.causes.context import CallContext, Intercepted
-from wxtrace.model.enumerations import Outcome
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.event import Event, Partial, Touched
 from wxtrace.model.failing import apply_failure
 from wxtrace.model.processes import Pending, SpaceState, TaskState
@@ -21,7 +20,7 @@ from wxtrace.model.syscalls.shm import Shmdt
 from wxtrace.model.syscalls.table import row_of
 
 if TYPE_CHECKING:
-    from wxtrace.model.causes.decide import Diagnosed
+    from wxtrace.model.causes.diagnosis import Diagnosed
 
 __all__ = ["Judge"]
 
@@ -73,12 +72,11 @@ class Judge:
             changes += task.state.space.resync(resync.start, resync.end, resync.lines)
         return changes
 
-    def _refusal(
+    def _context(
         self,
         task: TaskState,
         call: facts.Call,
         request: CallRequest,
-        errno: str,
         touched: List[Touched],
         probe: facts.Probe,
         did: Optional[Intercepted] = None,
@@ -99,10 +97,6 @@ class Judge:
             task.state.mdwe_own,
             task.seen_filters,
             did,
-            request_of(call.abi, call.number, call.args),
-            errno,
-            call.result or 0,
-            call.number,
         )
 
     def _apply(
@@ -122,34 +116,33 @@ class Judge:
     def failed(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:
         """The call came back with an error (or, for brk, with the old break)."""
         assert call.result is not None
-        errno = flags.errno_name(-call.result) if call.result < 0 else ""
+        came = Errno(-call.result) if call.result < 0 else Errno.NONE
         did = Intercepted("ERRNO", call.result) if call.decided == facts.BY_FILTER else None
         touched, probe, _ = self._apply(task, call, row, request)
-        refusal = self._refusal(task, call, request, errno, touched, probe, did)
+        ctx = self._context(task, call, request, touched, probe, did)
         touched = _with_evidence(touched, probe)
         partial = _partial(touched, request, self.cast.last_n + 1, self.cast.page_size)
-        diagnosis, outcome, related = self._diagnose(task, refusal, partial)
+        diagnosis, outcome, related = self._diagnose(task, ctx, came, partial)
         result = call.result if call.result >= 0 else None
-        event = self.cast.event(
-            task, call.t_ns, row.name, outcome, call, None, result, errno or None, touched, diagnosis
-        )
+        errno = None if came is Errno.NONE else came.name
+        event = self.cast.event(task, call.t_ns, row.name, outcome, call, None, result, errno, touched, diagnosis)
         if outcome is Outcome.REFUSED:
             pending = Pending(event, task.process)
             pending.related += related
             task.process.pending[event.n] = pending
         return event
 
-    def _diagnose(self, task: TaskState, refusal: CallContext, partial: Optional[Partial]) -> Diagnosed:
+    def _diagnose(self, task: TaskState, ctx: CallContext, came: Errno, partial: Optional[Partial]) -> Diagnosed:
         # Most programs are refused nothing, and never need the rules.
-        from wxtrace.model.causes.decide import diagnose
+        from wxtrace.model.causes.diagnosis import diagnose
         from wxtrace.model.causes.earlier import with_earlier
         from wxtrace.model.causes.loader import with_loader
         from wxtrace.model.causes.unanswered import with_unanswered
 
-        told = diagnose(refusal, partial)
-        diagnosis = with_loader(told.diagnosis, refusal)
-        diagnosis = with_earlier(diagnosis, refusal, task.state.space.overlapping(refusal.start, refusal.end))
-        return told._replace(diagnosis=with_unanswered(diagnosis, refusal))
+        told = diagnose(ctx, came, partial)
+        diagnosis = with_loader(told.diagnosis, ctx)
+        diagnosis = with_earlier(diagnosis, ctx, task.state.space.overlapping(ctx.start, ctx.end))
+        return told._replace(diagnosis=with_unanswered(diagnosis, ctx))
 
     def _looked_at(self, state: SpaceState, row: Syscall, request: CallRequest, probe: facts.Probe) -> facts.Probe:
         """What is known of the call, and kept for those that are not looked at as closely."""
@@ -164,13 +157,13 @@ class Judge:
 
     def faked(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:
         """A filter reported success in the kernel's place, unless its listener let the kernel go on all the same."""
-        from wxtrace.model.causes.decide import diagnose_intercepted
+        from wxtrace.model.causes.diagnosis import diagnose_intercepted
 
         touched, probe, changed = self._apply(task, call, row, request)
         if changed:
             return self.cast.event(task, call.t_ns, row.name, Outcome.OK, call, None, call.result, None, touched)
         did = Intercepted("ERRNO", call.result)
-        told = diagnose_intercepted(self._refusal(task, call, request, "", [], probe, did))
+        told = diagnose_intercepted(self._context(task, call, request, [], probe, did))
         event = self.cast.event(
             task, call.t_ns, row.name, told.outcome, call, None, call.result, None, touched, told.diagnosis
         )
@@ -194,7 +187,7 @@ class Judge:
             # A handler of SIGSYS may run into signals of its own.
             return
         del self._unclear[tid]
-        from wxtrace.model.causes.decide import diagnose_intercepted
+        from wxtrace.model.causes.diagnosis import diagnose_intercepted
 
         task, call, _ = unclear
         row = row_of(call.abi, call.number)
@@ -203,7 +196,7 @@ class Judge:
         did = _what_came(unclear, ending)
         told = None
         if did is not None:
-            told = diagnose_intercepted(self._refusal(task, call, request, "", touched, probe, did))
+            told = diagnose_intercepted(self._context(task, call, request, touched, probe, did))
         outcome = told.outcome if told is not None else Outcome.UNFINISHED
         diagnosis = told.diagnosis if told is not None else None
         result = did.result if did is not None else None

@@ -6,7 +6,7 @@ from typing import Dict, Optional, Union
 
 from wxtrace.model import facts, flags
 from wxtrace.model.cast import Cast
-from wxtrace.model.causes.base import Installed
+from wxtrace.model.causes.context import Installed
 from wxtrace.model.event import Event
 from wxtrace.model.filters import Program, SeenFilters, program_of
 from wxtrace.model.processes import TaskState

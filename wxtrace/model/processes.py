@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Dict, List, Optional, Tuple, TypeVar
 
-from wxtrace.model.causes.base import Installed
+from wxtrace.model.causes.context import Installed
 from wxtrace.model.event import Event, Ladder
 from wxtrace.model.facts import Image, SignalStop
 from wxtrace.model.filters import SeenFilters

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 from wxtrace.model import facts, flags
 from wxtrace.model.aftermath import aftermath_of_exit, refused_behind
 from wxtrace.model.cast import Cast
-from wxtrace.model.causes.base import Installed
+from wxtrace.model.causes.context import Installed
 from wxtrace.model.causes.fault.signals import FAULT_SIGNALS
 from wxtrace.model.enumerations import Aftermath, Outcome
 from wxtrace.model.event import Amendment, CallStack, Ending, Event, Ladder

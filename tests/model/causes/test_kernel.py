@@ -9,7 +9,6 @@ from asking import AT, HOST, LETS_THROUGH, PAGE, PROBE, answer, asked
 
 from wxtrace.frozen import replace
 from wxtrace.model.causes import secretmem, shadow_stack
-from wxtrace.model.causes.base import in_words
 from wxtrace.model.causes.kernel import no_call
 
 MSEAL, ADVISE = ("mseal", AT, PAGE, 0), ("process_madvise", 3, AT, 1, 4, 0)
@@ -44,7 +43,7 @@ def test_it_says_when_the_call_came(rule: Any, call: Tuple[Any, ...], kernel: st
     given = answer(rule, call, PROBE, host)
     assert given.cause is not None and given.by_exclusion == (rule is not shadow_stack.support)
     words = {"call": call[0], "kernel": kernel, **given.words}
-    sentence, _ = in_words(given.cause.id, given.case, **words)
+    sentence, _ = given.cause.in_words(given.case, **words)
     assert "came with Linux %s" % since in sentence and "(%s)" % kernel in sentence
 
 

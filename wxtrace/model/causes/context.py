@@ -12,7 +12,6 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from wxtrace.decoders.procmaps import Vma
 from wxtrace.frozen import Frozen
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.event import Touched
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, Call, Host, Probe
@@ -82,11 +81,6 @@ class CallContext(Frozen):
     mdwe_own: bool = False
     seen_filters: Optional[SeenFilters] = None
     intercepted: Optional[Intercepted] = None
-    # What rules that are not yet asked forwards look at.
-    old: Request = Request("")
-    errno: str = ""
-    result: int = 0
-    number: int = 0
 
     @property
     def wants(self) -> int:

@@ -6,8 +6,8 @@ from typing import Iterable
 
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.event import Diagnosis
 from wxtrace.model.region import Piece
 from wxtrace.model.syscalls.mprotect import Mprotect

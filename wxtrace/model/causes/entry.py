@@ -7,7 +7,8 @@ in last and never read as templates, so they may come from the target.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Mapping, Optional, Tuple, Union
+from string import Formatter
+from typing import Dict, Mapping, Optional, Tuple, Union
 
 from wxtrace.frozen import Frozen
 from wxtrace.model.enumerations import Errno, Outcome
@@ -121,6 +122,35 @@ class Cause(Frozen):
             return Case(self.sentence, self.fixes)
         case = self.cases[name]
         return Case(case.sentence or self.sentence, case.fixes or self.fixes, case.outcome)
+
+    def in_words(self, case: str = "", **words: object) -> Tuple[str, Tuple[Fix, ...]]:
+        """Sentence and fixes of one case.
+
+        A command that lacks a word (None, or not given) is left out, and a fix that speaks of one that is None with it.
+        """
+        said, known = self.case(case), _Words(words)
+        fixes = tuple(
+            fix._replace(text=fix.text.format_map(known), command=_command(fix.command, words))
+            for fix in said.fixes
+            if all(words.get(word, "") is not None for _, word, _, _ in Formatter().parse(fix.text) if word)
+        )
+        return said.sentence.format_map(known), fixes
+
+
+class _Words(Dict[str, object]):
+    """A sentence with a gap is better than none."""
+
+    def __missing__(self, word: str) -> str:
+        return "…"
+
+
+def _command(template: Optional[str], words: Dict[str, object]) -> Optional[str]:
+    if template is None:
+        return None
+    try:
+        return template.format_map({word: value for word, value in words.items() if value is not None})
+    except KeyError:
+        return None
 
 
 def developer(text: str, command: Optional[str] = None) -> Fix:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, refuses, rule
-from wxtrace.model.causes.base import seen, size_text
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.evidence import seen, size_text
 from wxtrace.model.causes.opened import ARGUMENTS, file_request, huge_page_size, offered_sizes, shown
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.memfd import MemfdCreate

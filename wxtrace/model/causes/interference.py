@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, refuses, rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.prctl import Prctl
 from wxtrace.model.syscalls.ptrace import Ptrace

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.event import Evidence
 from wxtrace.model.syscalls.table import BY_NAME

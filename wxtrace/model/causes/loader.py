@@ -10,9 +10,9 @@ from typing import Optional, Sequence, Tuple
 
 from wxtrace.frozen import Frozen, replace
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import in_words, pasteable, seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Cause, admin, developer
+from wxtrace.model.causes.evidence import pasteable, seen
 from wxtrace.model.enumerations import Confidence, Errno
 from wxtrace.model.event import Diagnosis, Evidence, Fix
 from wxtrace.model.facts import Unloading
@@ -166,7 +166,7 @@ def _gave_it_up(unloading: Unloading, mapped: int, unmapped: int) -> Diagnosis:
     library = unloading.library
     name = library.path.rpartition("/")[2]
     quoted = pasteable(library.path) if library.stack_flags is not None else None
-    summary, fixes = in_words(_EXECSTACK.id, library=name, quoted_library=quoted)
+    summary, fixes = _EXECSTACK.in_words(library=name, quoted_library=quoted)
     came_and_went = "its code was mapped at event %d and unmapped at event %d, never relocated" % (mapped, unmapped)
     evidence = [
         seen("%s: %s" % (library.path, stack_words(library)), _HEADERS),

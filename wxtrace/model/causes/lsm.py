@@ -11,9 +11,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, rule, vma_rule
-from wxtrace.model.causes.base import pasteable, seen
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import ANY_ERRNO, Case, Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import pasteable, seen
 from wxtrace.model.enumerations import Confidence, Errno
 from wxtrace.model.event import Evidence
 from wxtrace.model.syscalls.mmap import Mmap

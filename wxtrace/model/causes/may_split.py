@@ -8,8 +8,8 @@ from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
 from wxtrace.model.causes.address.special import SPECIAL_MAPPING
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, first_of, may_refuse, refuses, rule, vma_rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext, Part
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.hugetlb import HUGETLB
 from wxtrace.model.causes.mappings import is_special, place
 from wxtrace.model.enumerations import Errno

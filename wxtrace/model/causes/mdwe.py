@@ -6,9 +6,9 @@ from typing import Any, Dict, Tuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, refuses, rule, vma_rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.mappings import place_in_call
 from wxtrace.model.causes.surroundings import belonging, placement, service_words
 from wxtrace.model.enumerations import Errno

@@ -6,9 +6,9 @@ from typing import Any, Dict
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule
-from wxtrace.model.causes.base import pasteable, seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import pasteable, seen
 from wxtrace.model.causes.opened import file_request, shown
 from wxtrace.model.enumerations import Errno
 

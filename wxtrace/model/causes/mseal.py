@@ -6,9 +6,9 @@ from typing import List, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, first_of, may_refuse, refuses, rule, vma_rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.mappings import has_object, is_special, place
 from wxtrace.model.enumerations import Confidence, Errno, Outcome
 from wxtrace.model.syscalls.madvise import Madvise

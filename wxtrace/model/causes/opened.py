@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Optional
 
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import number_of, pasteable, seen
 from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.evidence import number_of, pasteable, seen
 from wxtrace.model.event import Evidence
 from wxtrace.model.syscalls.mmap import Mmap
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Tuple
 
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, refuses, rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.kernel import came_with, is_older, version
 from wxtrace.model.causes.opened import ARGUMENTS
 from wxtrace.model.enumerations import Errno, Outcome

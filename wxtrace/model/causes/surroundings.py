@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict, Optional, Tuple
 
 from wxtrace.decoders.cgroup import Placement, placement_of
-from wxtrace.model.causes.base import pasteable, seen
 from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.evidence import pasteable, seen
 from wxtrace.model.event import Evidence
 
 __all__ = ["belonging", "placement", "service_words"]

@@ -6,9 +6,9 @@ from typing import Tuple
 
 from wxtrace.model.causes import lsm
 from wxtrace.model.causes.answer import Answer, may_refuse, rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import ANY_CALL, ANY_ERRNO, Case, Cause, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.selinux.policy import selinux_grants
 from wxtrace.model.enumerations import Confidence, Errno
 from wxtrace.model.event import Evidence

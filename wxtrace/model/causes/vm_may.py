@@ -5,9 +5,9 @@ from __future__ import annotations
 from wxtrace.model import flags as f
 from wxtrace.model.causes.address.special import SPECIAL_MAPPING
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, vma_rule
-from wxtrace.model.causes.base import pasteable, seen
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Need
+from wxtrace.model.causes.evidence import pasteable, seen
 from wxtrace.model.causes.fd import DRIVER, WRITE_MODE
 from wxtrace.model.causes.mappings import is_plain, is_special, place
 from wxtrace.model.causes.memfd import WRITE_SEAL

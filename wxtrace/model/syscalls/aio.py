@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi, Provenance
@@ -12,6 +12,9 @@ from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, gone, map_new
 from wxtrace.model.syscalls.row import EVERYTHING, Aim, Evidence, Range, Syscall, Words, unsigned32
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "IoDestroy", "IoSetup"]
 
@@ -78,6 +81,26 @@ def _no_aim(request: IoSetup, space: AddressSpace, page: int) -> Aim:
     return Aim((0, 0))
 
 
+def _setup_checks() -> Order:
+    from wxtrace.model.causes.argument import aio, pointer
+    from wxtrace.model.causes.limit import map_count, memlock, size
+
+    return (
+        pointer.pointer,
+        aio.events,
+        aio.context,
+        map_count.map_count,
+        memlock.memlock,
+        size.address_space,
+    )
+
+
+def _destroy_checks() -> Order:
+    from wxtrace.model.causes.argument import aio
+
+    return (aio.ring,)
+
+
 ROWS = (
     Syscall(
         "io_setup",
@@ -91,6 +114,7 @@ ROWS = (
         effect=_setup,
         aims=_no_aim,
         evidence=(Evidence.ROOM,),
+        checks=_setup_checks,
     ),
     Syscall(
         "io_destroy",
@@ -102,5 +126,6 @@ ROWS = (
         changes_map=True,
         effect=_destroy,
         looks_at=lambda request, brk: [(request.context, request.context + 1)],
+        checks=_destroy_checks,
     ),
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.row import Evidence, Syscall, unsigned32
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "ArchPrctl"]
 
@@ -38,6 +41,16 @@ class ArchPrctl(NamedTuple):
         return 0
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import shadow_stack
+    from wxtrace.model.causes.argument import pointer
+
+    return (
+        shadow_stack.control,
+        pointer.pointer,
+    )
+
+
 ROWS = (
     Syscall(
         "arch_prctl",
@@ -49,5 +62,6 @@ ROWS = (
         shown=lambda a: True,
         changes_map=True,
         evidence=(Evidence.CPU,),
+        checks=_checks,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi, Provenance
@@ -11,6 +11,9 @@ from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, gone, map_new
 from wxtrace.model.syscalls.row import EVERYTHING, Aim, Range, Returns, Syscall, Words, page_align_up
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Brk"]
 
@@ -60,6 +63,24 @@ def _looks_at(request: Brk, brk: Optional[int]) -> List[Range]:
     return [(min(request.addr, end), max(request.addr, end) + 1)]
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import mseal
+    from wxtrace.model.causes.address import brk
+    from wxtrace.model.causes.limit import map_count, memlock, overcommit, size
+
+    return (
+        brk.below_start,
+        size.break_data,
+        mseal.sealed,
+        memlock.memlock,
+        brk.collision,
+        size.address_space,
+        size.data,
+        map_count.map_count,
+        overcommit.overcommit,
+    )
+
+
 ROWS = (
     Syscall(
         "brk",
@@ -74,5 +95,6 @@ ROWS = (
         effect=_effect,
         aims=_aims,
         looks_at=_looks_at,
+        checks=_checks,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence
 
 from wxtrace.decoders.procmaps import Vma
 from wxtrace.model import flags as f
@@ -22,6 +22,9 @@ from wxtrace.model.syscalls.row import (
     signed32,
     unsigned32,
 )
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Madvise", "ProcessMadvise"]
 
@@ -97,6 +100,40 @@ def _no_region(*_: object) -> Region:
     raise AssertionError("advice maps nothing")
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import mseal
+    from wxtrace.model.causes.address import special, unmapped
+    from wxtrace.model.causes.argument import madvise
+    from wxtrace.model.causes.limit import map_count
+    from wxtrace.model.causes.order import EachVma
+
+    return (
+        madvise.arguments,
+        madvise.privilege,
+        mseal.sealed,
+        EachVma((map_count.split, madvise.memory)),
+        madvise.not_built_in,
+        special.vsyscall,
+        unmapped.unmapped,
+        madvise.not_carried_out,
+    )
+
+
+def _process_checks() -> Order:
+    from wxtrace.model.causes import kernel
+    from wxtrace.model.causes.argument import pointer, process_madvise
+
+    return (
+        kernel.no_call,
+        process_madvise.arguments,
+        pointer.pointer,
+        process_madvise.descriptor,
+        process_madvise.ended,
+        process_madvise.rights,
+        process_madvise.advice,
+    )
+
+
 ROWS = (
     Syscall(
         "madvise",
@@ -111,6 +148,7 @@ ROWS = (
         effect=_advise,
         remains=_remains,
         looks_at=looks_at_own_range,
+        checks=_checks,
     ),
     Syscall(
         "process_madvise",
@@ -125,5 +163,6 @@ ROWS = (
         lambda a: ProcessMadvise(signed32(a[0]), a[1], a[2], unsigned32(a[3]), unsigned32(a[4])),
         feature_test=True,
         since=(5, 10),
+        checks=_process_checks,
     ),
 )

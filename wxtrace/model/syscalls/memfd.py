@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.row import Evidence, Returns, Syscall, unsigned32
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "MemfdCreate", "MemfdSecret"]
 
@@ -49,6 +52,35 @@ class MemfdSecret(NamedTuple):
         return 0
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import hugetlb, memfd
+    from wxtrace.model.causes.argument import pointer
+    from wxtrace.model.causes.limit import fds
+
+    return (
+        memfd.flags,
+        memfd.noexec_sysctl,
+        memfd.name,
+        pointer.pointer,
+        hugetlb.size_or_file,
+        fds.files_of_machine,
+        fds.open_files,
+    )
+
+
+def _secret_checks() -> Order:
+    from wxtrace.model.causes import secretmem
+    from wxtrace.model.causes.argument import creation
+    from wxtrace.model.causes.limit import fds
+
+    return (
+        secretmem.switched_off,
+        creation.secret_flags,
+        fds.files_of_machine,
+        fds.open_files,
+    )
+
+
 ROWS = (
     Syscall(
         "memfd_create",
@@ -59,6 +91,7 @@ ROWS = (
         # From Linux 3.17.
         in_every_kernel=True,
         evidence=(Evidence.NAMESPACES, Evidence.OPEN_FILES),
+        checks=_checks,
     ),
     Syscall(
         "memfd_secret",
@@ -69,5 +102,6 @@ ROWS = (
         feature_test=True,
         evidence=(Evidence.OPEN_FILES,),
         since=(5, 14),
+        checks=_secret_checks,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.frozen import replace
@@ -25,6 +25,9 @@ from wxtrace.model.syscalls.row import (
     signed32,
     unsigned32,
 )
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Mmap", "has_unreadable_block", "provenance_of_mmap"]
 
@@ -141,6 +144,56 @@ def _looks_at(request: Mmap, brk: Optional[int]) -> List[Range]:
     return [(request.addr, request.addr + max(request.length, 1))] if request.fixed else []
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import fd, hooks, hugetlb, may_split, mdwe, memfd, mount, mseal, secretmem
+    from wxtrace.model.causes.address import below_minimum, occupied, room
+    from wxtrace.model.causes.argument import mmap
+    from wxtrace.model.causes.limit import hugepages, map_count, memlock, overcommit, size
+
+    return (
+        mmap.offset,
+        fd.bad_descriptor,
+        hugetlb.size_or_file,
+        hooks.MMAP_FILE,
+        mmap.length,
+        map_count.map_count,
+        room.beyond_the_end,
+        room.no_gap,
+        mmap.fixed_address,
+        hugetlb.alignment,
+        below_minimum.below_minimum,
+        hooks.MMAP_ADDR,
+        occupied.occupied,
+        memlock.may_lock,
+        memlock.memlock,
+        mmap.mapping_type,
+        fd.offset_overflow,
+        fd.no_dax,
+        fd.write_mode,
+        fd.swap_file,
+        fd.append_only,
+        fd.read_mode,
+        mount.mount_noexec,
+        mount.superblock_noexec,
+        fd.not_mappable,
+        mmap.file_grows_down,
+        memfd.write_seal,
+        mdwe.mdwe_at_mmap,
+        map_count.split_by_unmapping,
+        mseal.sealed,
+        may_split.cut_by_a_new_mapping,
+        size.address_space,
+        size.data,
+        overcommit.overcommit,
+        hugetlb.offset,
+        hugepages.hugepages,
+        secretmem.private_mapping,
+        memlock.secret_memory,
+        memlock.perf_ring,
+        fd.driver,
+    )
+
+
 _ARGUMENTS = (("addr", s.address), ("length", s.length), ("prot", s.prot), ("flags", s.map_flags), ("fd", s.number))
 _MMAP = Syscall(
     "mmap",
@@ -164,6 +217,7 @@ _MMAP = Syscall(
         Evidence.ROOM,
         Evidence.MDWE,
     ),
+    checks=_checks,
 )
 ROWS = (
     _MMAP,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
@@ -23,6 +23,9 @@ from wxtrace.model.syscalls.row import (
     page_align_up,
     signed32,
 )
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Mprotect"]
 
@@ -100,6 +103,36 @@ def _aims(request: Mprotect, space: AddressSpace, page: int) -> Aim:
     return Aim(_range(request, page)[0], asked=f.prot_letters(request.prot))
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import hooks, may_split, mdwe, mseal, pkey, vm_may
+    from wxtrace.model.causes.address import special, unmapped
+    from wxtrace.model.causes.argument import mprotect
+    from wxtrace.model.causes.limit import map_count, overcommit, size
+    from wxtrace.model.causes.order import EachVma
+
+    return (
+        mprotect.arguments,
+        pkey.built_in,
+        pkey.allocated,
+        special.vsyscall,
+        mseal.sealed,
+        mprotect.growth,
+        EachVma(
+            (
+                vm_may.may_not_become,
+                mdwe.mdwe_at_mprotect,
+                hooks.FILE_MPROTECT,
+                mseal.sealed_part,
+                size.data_at_mprotect,
+                overcommit.overcommit_at_mprotect,
+                may_split.cut_by_mprotect,
+                map_count.split,
+            ),
+            unmapped.unmapped,
+        ),
+    )
+
+
 _ARGUMENTS = (("addr", s.address), ("len", s.length), ("prot", s.prot))
 _MPROTECT = Syscall(
     "mprotect",
@@ -118,6 +151,7 @@ _MPROTECT = Syscall(
     reread=_range,
     evidence=(Evidence.MODULES, Evidence.MDWE, Evidence.LIBRARY),
     looks_at=looks_at_own_range,
+    checks=_checks,
 )
 ROWS = (
     _MPROTECT,

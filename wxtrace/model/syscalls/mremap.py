@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
@@ -12,6 +12,9 @@ from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, born, gone
 from wxtrace.model.syscalls.row import EVERYTHING, Aim, Evidence, Range, Returns, Syscall, Words, page_align_up
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Mremap"]
 
@@ -122,6 +125,42 @@ def _looks_at(request: Mremap, brk: Optional[int]) -> List[Range]:
     return [old, (target, target + max(request.new_size, 1))] if request.flags & f.MREMAP_FIXED else [old]
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import hooks, may_split, mseal
+    from wxtrace.model.causes.address import below_minimum, room, special, unmapped
+    from wxtrace.model.causes.argument import mremap
+    from wxtrace.model.causes.limit import map_count, memlock, overcommit, size
+
+    return (
+        mremap.arguments,
+        mremap.target,
+        map_count.map_count,
+        special.vsyscall,
+        unmapped.unmapped,
+        mseal.sealed,
+        may_split.huge_pages_at_mremap,
+        may_split.left_behind,
+        map_count.split_by_unmapping,
+        special.not_together,
+        mremap.copy,
+        mremap.one_mapping,
+        special.cannot_grow,
+        mremap.given_up,
+        memlock.memlock,
+        size.address_space,
+        size.data,
+        mseal.sealed_target,
+        may_split.cut,
+        below_minimum.below_minimum,
+        hooks.MMAP_ADDR,
+        room.beyond_the_end,
+        room.cannot_stay,
+        room.no_gap,
+        map_count.move,
+        overcommit.overcommit,
+    )
+
+
 ROWS = (
     Syscall(
         "mremap",
@@ -144,5 +183,6 @@ ROWS = (
         reread=_reread,
         looks_at=_looks_at,
         evidence=(Evidence.MODULES, Evidence.ROOM),
+        checks=_checks,
     ),
 )

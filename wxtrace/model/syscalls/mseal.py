@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence
 
 from wxtrace.decoders.procmaps import Vma
 from wxtrace.model.enumerations import Abi
@@ -11,6 +11,9 @@ from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, still_there
 from wxtrace.model.syscalls.row import EVERYTHING, Range, Syscall, Words, looks_at_own_range, page_align_up
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Mseal"]
 
@@ -64,6 +67,22 @@ def _remains(space: AddressSpace, request: Mseal, vmas: Sequence[Vma], n: int, p
                 space.replace(piece._replace(sealed_by=n))
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import kernel
+    from wxtrace.model.causes.address import special, unmapped
+    from wxtrace.model.causes.argument import ranges
+    from wxtrace.model.causes.limit import map_count
+    from wxtrace.model.causes.order import EachVma
+
+    return (
+        kernel.no_call,
+        ranges.mseal,
+        special.vsyscall,
+        unmapped.unmapped,
+        EachVma((map_count.split,)),
+    )
+
+
 ROWS = (
     Syscall(
         "mseal",
@@ -78,5 +97,6 @@ ROWS = (
         remains=_remains,
         looks_at=looks_at_own_range,
         since=(6, 10),
+        checks=_checks,
     ),
 )

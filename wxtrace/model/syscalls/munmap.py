@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.event import Touched
@@ -10,6 +10,9 @@ from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, gone
 from wxtrace.model.syscalls.row import EVERYTHING, Range, Syscall, Words, looks_at_own_range, page_align_up
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Munmap"]
 
@@ -43,6 +46,19 @@ def _effect(space: AddressSpace, request: Munmap, result: int, ctx: EffectContex
     return [gone(piece) for piece in space.remove(request.addr, end)]
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import may_split, mseal
+    from wxtrace.model.causes.argument import ranges
+    from wxtrace.model.causes.limit import map_count
+
+    return (
+        ranges.munmap,
+        map_count.split_by_unmapping,
+        mseal.sealed,
+        may_split.cut,
+    )
+
+
 ROWS = (
     Syscall(
         "munmap",
@@ -58,5 +74,6 @@ ROWS = (
         effect=_effect,
         reread=_range,
         looks_at=looks_at_own_range,
+        checks=_checks,
     ),
 )

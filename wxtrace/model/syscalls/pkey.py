@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.row import Evidence, Returns, Syscall, signed32
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "PkeyAlloc", "PkeyFree"]
 
@@ -48,6 +51,26 @@ class PkeyFree(NamedTuple):
         return 0
 
 
+def _alloc_checks() -> Order:
+    from wxtrace.model.causes import pkey
+    from wxtrace.model.causes.argument import creation
+
+    return (
+        pkey.built_in,
+        creation.key_rights,
+        pkey.alloc,
+    )
+
+
+def _free_checks() -> Order:
+    from wxtrace.model.causes import pkey
+
+    return (
+        pkey.built_in,
+        pkey.allocated,
+    )
+
+
 ROWS = (
     Syscall(
         "pkey_alloc",
@@ -57,6 +80,7 @@ ROWS = (
         returns=Returns.NUMBER,
         feature_test=True,
         evidence=(Evidence.CPU,),
+        checks=_alloc_checks,
     ),
     Syscall(
         "pkey_free",
@@ -65,5 +89,6 @@ ROWS = (
         lambda a: PkeyFree(signed32(a[0])),
         feature_test=True,
         evidence=(Evidence.CPU,),
+        checks=_free_checks,
     ),
 )

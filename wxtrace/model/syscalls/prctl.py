@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.row import Syscall, Words, unsigned32
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["PR_SET_MM", "ROWS", "Prctl"]
 
@@ -50,6 +53,17 @@ def _spell(args: Words) -> Dict[str, Any]:
     return shown
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import interference
+    from wxtrace.model.causes.argument import pointer, prctl
+
+    return (
+        prctl.set_mdwe,
+        interference.strict_mode,
+        pointer.pointer,
+    )
+
+
 ROWS = (
     Syscall(
         "prctl",
@@ -75,5 +89,6 @@ ROWS = (
         feature_test=True,
         shown=lambda a: unsigned32(a[0]) in (f.PR_SET_NAME, f.PR_SET_SECCOMP, PR_SET_MM),
         changes_map=True,
+        checks=_checks,
     ),
 )

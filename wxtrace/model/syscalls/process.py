@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.row import EVERYTHING, Range, Returns, Syscall, Words
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Clone", "Clone3", "Fork", "Vfork"]
 
@@ -91,6 +94,22 @@ def _clone_flags(value: int) -> str:
     return f.named_bits(value & 0xFFFFFF00, f.CLONE)
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes.limit import overcommit
+
+    return (overcommit.copying,)
+
+
+def _clone3_checks() -> Order:
+    from wxtrace.model.causes.argument import pointer
+    from wxtrace.model.causes.limit import overcommit
+
+    return (
+        pointer.pointer,
+        overcommit.copying,
+    )
+
+
 ROWS = (
     Syscall(
         "fork",
@@ -101,6 +120,7 @@ ROWS = (
         feature_test=True,
         makes_task=True,
         affects=_affects,
+        checks=_checks,
     ),
     Syscall(
         "vfork",
@@ -111,6 +131,7 @@ ROWS = (
         feature_test=True,
         makes_task=True,
         affects=_affects,
+        checks=_checks,
     ),
     Syscall(
         "clone",
@@ -121,6 +142,7 @@ ROWS = (
         feature_test=True,
         makes_task=True,
         affects=_affects,
+        checks=_checks,
     ),
     Syscall(
         "clone3",
@@ -131,5 +153,6 @@ ROWS = (
         feature_test=True,
         makes_task=True,
         affects=_affects,
+        checks=_clone3_checks,
     ),
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.row import Returns, Syscall, signed32, unsigned32
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Ptrace"]
 
@@ -33,6 +36,16 @@ class Ptrace(NamedTuple):
         return 0
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import interference
+    from wxtrace.model.causes.argument import pointer
+
+    return (
+        interference.already_traced,
+        pointer.pointer,
+    )
+
+
 ROWS = (
     Syscall(
         "ptrace",
@@ -41,5 +54,6 @@ ROWS = (
         lambda a: Ptrace(unsigned32(a[0]), signed32(a[1]), a[2], a[3]),
         returns=Returns.NUMBER,
         feature_test=True,
+        checks=_checks,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
@@ -21,6 +21,9 @@ from wxtrace.model.syscalls.row import (
     looks_at_own_range,
     page_align_up,
 )
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "RemapFilePages"]
 
@@ -70,6 +73,24 @@ def _aims(request: RemapFilePages, space: AddressSpace, page: int) -> Aim:
     return Aim((request.addr, request.addr + page_align_up(request.size, page)), asked=f.prot_letters(request.prot))
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import hooks, mdwe, mseal
+    from wxtrace.model.causes.address import unmapped
+    from wxtrace.model.causes.argument import remap_file_pages
+    from wxtrace.model.causes.limit import map_count
+
+    return (
+        remap_file_pages.arguments,
+        remap_file_pages.shared,
+        unmapped.unmapped,
+        remap_file_pages.one_mapping,
+        hooks.MMAP_FILE,
+        mdwe.mdwe_at_mmap,
+        mseal.sealed,
+        map_count.map_count,
+    )
+
+
 ROWS = (
     Syscall(
         "remap_file_pages",
@@ -88,5 +109,6 @@ ROWS = (
         aims=_aims,
         evidence=(Evidence.MODULES,),
         looks_at=looks_at_own_range,
+        checks=_checks,
     ),
 )

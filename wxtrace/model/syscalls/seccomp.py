@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.row import Returns, Syscall, unsigned32
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Seccomp"]
 
@@ -32,6 +35,21 @@ class Seccomp(NamedTuple):
         return 0
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import interference
+    from wxtrace.model.causes.argument import pointer, seccomp
+    from wxtrace.model.causes.limit import fds
+
+    return (
+        seccomp.operation,
+        interference.strict_mode,
+        pointer.pointer,
+        seccomp.filter_program,
+        fds.files_of_machine,
+        fds.open_files,
+    )
+
+
 ROWS = (
     Syscall(
         "seccomp",
@@ -41,5 +59,6 @@ ROWS = (
         returns=Returns.NUMBER,
         feature_test=True,
         shown=lambda a: unsigned32(a[0]) == f.SECCOMP_SET_MODE_FILTER,
+        checks=_checks,
     ),
 )

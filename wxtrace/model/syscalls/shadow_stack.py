@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi, Provenance
@@ -20,6 +20,9 @@ from wxtrace.model.syscalls.row import (
     looks_at_own_range,
     unsigned32,
 )
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "MapShadowStack"]
 
@@ -57,6 +60,22 @@ def _effect(space: AddressSpace, request: MapShadowStack, result: int, ctx: Effe
     return touched
 
 
+def _checks() -> Order:
+    from wxtrace.model.causes import shadow_stack
+    from wxtrace.model.causes.address import occupied
+    from wxtrace.model.causes.argument import creation
+
+    return (
+        shadow_stack.support,
+        shadow_stack.unknown_flags,
+        shadow_stack.room_for_token,
+        shadow_stack.too_low,
+        creation.stack_size,
+        creation.stack_address,
+        occupied.occupied,
+    )
+
+
 ROWS = (
     Syscall(
         "map_shadow_stack",
@@ -72,5 +91,6 @@ ROWS = (
         evidence=(Evidence.CPU,),
         looks_at=looks_at_own_range,
         since=(6, 6),
+        checks=_checks,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi, Provenance
@@ -23,6 +23,9 @@ from wxtrace.model.syscalls.row import (
     signed32,
     unsigned32,
 )
+
+if TYPE_CHECKING:
+    from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "SHMAT_OF_IPC", "SHMDT_OF_IPC", "Shmat", "Shmdt"]
 
@@ -118,6 +121,46 @@ def _detach_aims(request: Shmdt, space: AddressSpace, page: int) -> Aim:
     return Aim((request.shmaddr, 1 << 64), only=belongs)
 
 
+def _attach_checks() -> Order:
+    from wxtrace.model.causes import hooks, may_split, mdwe, mseal
+    from wxtrace.model.causes.address import below_minimum, occupied, room
+    from wxtrace.model.causes.argument import shm
+    from wxtrace.model.causes.limit import map_count, memlock, size
+    from wxtrace.model.causes.selinux import rules as selinux
+
+    return (
+        shm.address,
+        shm.segment,
+        shm.access,
+        selinux.selinux_at_segment,
+        hooks.MMAP_FILE,
+        shm.removed,
+        shm.range_of_segment,
+        occupied.occupied,
+        map_count.map_count,
+        room.beyond_the_end,
+        room.no_gap,
+        below_minimum.below_minimum,
+        hooks.MMAP_ADDR,
+        memlock.memlock,
+        mdwe.mdwe_at_mmap,
+        mseal.sealed,
+        may_split.cut_by_a_new_mapping,
+        size.address_space,
+    )
+
+
+def _detach_checks() -> Order:
+    from wxtrace.model.causes import mseal
+    from wxtrace.model.causes.argument import shm
+
+    return (
+        shm.detach_address,
+        mseal.sealed,
+        shm.attached,
+    )
+
+
 ROWS = (
     Syscall(
         "shmat",
@@ -134,6 +177,7 @@ ROWS = (
         reread=lambda request, page: [EVERYTHING] if request.shmflg & f.SHM_REMAP else [],
         looks_at=lambda request, brk: [(request.shmaddr, request.shmaddr + 1)],
         evidence=(Evidence.MODULES, Evidence.ROOM, Evidence.NAMESPACES, Evidence.SEGMENT, Evidence.MDWE),
+        checks=_attach_checks,
     ),
     Syscall(
         "shmdt",
@@ -148,6 +192,7 @@ ROWS = (
         aims=_detach_aims,
         reread=lambda request, page: [EVERYTHING],
         looks_at=lambda request, brk: [(request.shmaddr, request.shmaddr + 1)],
+        checks=_detach_checks,
     ),
     Syscall(
         "ipc",

@@ -6,9 +6,9 @@ from typing import Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, refuses, rule
-from wxtrace.model.causes.base import number_of, seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Cause, Need, developer
+from wxtrace.model.causes.evidence import number_of, seen
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.mremap import Mremap

@@ -7,9 +7,9 @@ from typing import Optional
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule
-from wxtrace.model.causes.base import seen, size_text
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.evidence import seen, size_text
 from wxtrace.model.causes.mappings import place
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.mmap import Mmap

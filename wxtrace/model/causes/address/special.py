@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, refuses, rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import IF_DENIED, Case, Cause, Need, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.mappings import place
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.mremap import Mremap

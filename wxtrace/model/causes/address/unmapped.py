@@ -6,9 +6,9 @@ from typing import Tuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, refuses, rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.mprotect import Mprotect
 from wxtrace.model.syscalls.mremap import Mremap

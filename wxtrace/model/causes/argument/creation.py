@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, refuses, rule
 from wxtrace.model.causes.argument.entries import ALIGNMENT, FLAGS, LENGTH
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.opened import ARGUMENTS
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.memfd import MemfdSecret

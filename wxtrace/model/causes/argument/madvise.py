@@ -8,9 +8,9 @@ from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, Verdict, cannot_tell, may_refuse, refuses, rule, vma_rule
 from wxtrace.model.causes.argument.entries import ADVICE, ALIGNMENT, LENGTH
 from wxtrace.model.causes.argument.evidence import HIGHEST, alignment, argument, rounded
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Need
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.mappings import is_special, place
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.madvise import Madvise

@@ -6,9 +6,9 @@ from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, refuses, rule
 from wxtrace.model.causes.argument.entries import FLAGS
 from wxtrace.model.causes.argument.evidence import argument
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Need
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.prctl import Prctl
 

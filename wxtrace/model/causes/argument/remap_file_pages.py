@@ -5,9 +5,9 @@ from __future__ import annotations
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, refuses, rule
 from wxtrace.model.causes.argument.entries import FLAGS, LENGTH, PROT
 from wxtrace.model.causes.argument.evidence import HIGHEST, argument
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Need
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.mappings import place
 from wxtrace.model.syscalls.remap_file_pages import RemapFilePages
 

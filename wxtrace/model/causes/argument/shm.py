@@ -8,9 +8,9 @@ from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule
 from wxtrace.model.causes.argument.entries import ALIGNMENT, FLAGS, LENGTH, SHM
 from wxtrace.model.causes.argument.evidence import HIGHEST, alignment, argument
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Need
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.shm import Shmat
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import seen, size_text
+from wxtrace.model.causes.evidence import seen, size_text
 from wxtrace.model.event import Evidence
 from wxtrace.model.facts import SignalStop
 from wxtrace.model.region import Piece

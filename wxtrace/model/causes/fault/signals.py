@@ -7,8 +7,8 @@ from typing import Dict, Optional, Tuple
 
 from wxtrace.frozen import Frozen
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import in_words, seen
 from wxtrace.model.causes.entry import Case, Cause, Need, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.fault.place import NOWHERE, FaultPlace
 from wxtrace.model.enumerations import Confidence, Outcome
 from wxtrace.model.event import Diagnosis, Fix
@@ -185,7 +185,7 @@ def explain(fault: Fault) -> Diagnosis:
         "perms": piece.perms if piece is not None else "unmapped",
         "sender": "process %d" % stop.sender if stop.sender else "a process that cannot be named from here",
     }
-    summary, fixes = in_words(cause.id, case, **words)
+    summary, fixes = cause.in_words(case, **words)
     summary += place.words
     if fault.refused is not None:
         there, before = "; event %d had asked for it and did not get it", "; event %d was refused right before"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, rule
-from wxtrace.model.causes.base import number_of, seen
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import number_of, seen
 from wxtrace.model.enumerations import Confidence, Errno
 from wxtrace.model.syscalls.seccomp import Seccomp
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import number_of
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Need
+from wxtrace.model.causes.evidence import number_of
 from wxtrace.model.causes.opened import huge_page_size
 from wxtrace.model.syscalls.aio import IoSetup
 from wxtrace.model.syscalls.brk import Brk

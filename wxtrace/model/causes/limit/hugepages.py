@@ -6,9 +6,9 @@ from typing import Any, Dict, Optional, Tuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, refuses, rule
-from wxtrace.model.causes.base import seen, size_text
 from wxtrace.model.causes.context import CallContext
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import seen, size_text
 from wxtrace.model.causes.opened import default_huge_page_size, huge_page_size
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.syscalls.mmap import Mmap

@@ -7,9 +7,9 @@ from typing import Any, Dict, Optional, Tuple
 from wxtrace.decoders.procmaps import Vma
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule, vma_rule
-from wxtrace.model.causes.base import number_of, seen
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import number_of, seen
 from wxtrace.model.causes.limit.growth import growth, moved_part, pages_of, status_bytes
 from wxtrace.model.enumerations import Errno
 from wxtrace.model.syscalls.brk import Brk

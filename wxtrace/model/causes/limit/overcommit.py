@@ -6,9 +6,9 @@ from typing import Any, Dict, Optional
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule, vma_rule
-from wxtrace.model.causes.base import number_of, seen, size_text
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Case, Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import number_of, seen, size_text
 from wxtrace.model.causes.limit.growth import covered, growth, moved_part, pages_of, status_bytes
 from wxtrace.model.causes.opened import huge_page_size, is_shared
 from wxtrace.model.enumerations import Errno, Outcome

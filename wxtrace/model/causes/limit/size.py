@@ -14,9 +14,9 @@ from wxtrace.model.causes.answer import (
     rule,
     vma_rule,
 )
-from wxtrace.model.causes.base import seen, size_text
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import seen, size_text
 from wxtrace.model.causes.limit.growth import Growth, covered, growth, moved_part, status_bytes
 from wxtrace.model.causes.opened import is_shared
 from wxtrace.model.enumerations import Errno

@@ -10,9 +10,9 @@ from typing import Any, Dict, Optional, Tuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, cannot_tell, may_refuse, refuses, rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext, Installed, Intercepted
 from wxtrace.model.causes.entry import ANY_CALL, ANY_ERRNO, Case, Cause, Need, admin, developer
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.seccomp.evidence import (
     Said,
     answer_to,

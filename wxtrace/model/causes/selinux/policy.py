@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Tuple
 
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.selinux.checks import Check
 from wxtrace.model.enumerations import Confidence
 from wxtrace.model.event import Evidence

@@ -10,9 +10,9 @@ from typing import List, Optional, Tuple
 
 from wxtrace.model import flags as f
 from wxtrace.model.causes.answer import LETS_THROUGH, Answer, may_refuse, refuses, rule, vma_rule
-from wxtrace.model.causes.base import seen
 from wxtrace.model.causes.context import CallContext, Part
 from wxtrace.model.causes.entry import Need
+from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.selinux.checks import (
     INSIDE,
     LOW,

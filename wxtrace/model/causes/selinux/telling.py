@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from wxtrace.model.causes.base import pasteable, seen
 from wxtrace.model.causes.context import CallContext
+from wxtrace.model.causes.evidence import pasteable, seen
 from wxtrace.model.causes.selinux.checks import Check, is_labelled_by_place
 from wxtrace.model.causes.selinux.policy import Decision, active, answer_about, is_granted
 from wxtrace.model.event import Evidence
