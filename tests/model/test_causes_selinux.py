@@ -240,6 +240,7 @@ MERGED = (START_BRK, BRK + PAGE)
         ("5.14.0-503.el9.x86_64", True, False, False),
         ("6.5.13", True, False, False),
         ("6.6.30", True, True, True),
+        ("6.7.0", True, False, True),
         ("6.8.0-45-generic", True, False, True),
         ("6.10.14", True, False, True),
         ("6.11.2", True, False, False),
@@ -274,6 +275,13 @@ def test_memory_at_a_heap_that_was_never_used(release: str, expected: List[str])
     at_brk = memory(START_BRK, START_BRK + PAGE)
     checks = checks_at_mprotect(at_brk, RX, START_BRK, START_BRK, START_STACK, MAIN_SP, heap_predicate(release))
     assert exec_checks(checks) == expected
+
+
+@pytest.mark.parametrize("end, sure", [(START_BRK, True), (START_BRK + PAGE, False)])
+def test_below_the_heap_is_no_heap_wherever_that_ends(end: int, sure: bool) -> None:
+    below = memory(START_BRK - PAGE, end)
+    checks = checks_at_mprotect(below, RX, START_BRK, None, START_BRK - PAGE, MAIN_SP, INSIDE)
+    assert [(check.permission, check.certain) for check in checks] == [("execstack", sure), ("execmem", True)]
 
 
 # From smaps to SELinux's terms

@@ -206,6 +206,14 @@ def test_which_modules_are_excluded_and_why() -> None:
     assert "IMA only looks at what becomes executable" in [line.fact for line in lsm.excluded(ctx, Errno.EPERM)]
 
 
+def test_of_a_range_that_is_not_known_only_what_is_asked_excludes() -> None:
+    blind = replace(PROBE, vmas=[], vmas_complete=False)
+    only = "IPE only looks at what becomes executable"
+    for prot, said in ((RX, []), (R, [only])):
+        ctx = context(("mprotect", AT, PAGE, prot), blind, host("ipe"))
+        assert [line.fact for line in lsm.excluded(ctx, Errno.EACCES)] == said
+
+
 CALLS: Tuple[Tuple[Any, ...], ...] = (
     ("mmap", 0, PAGE, X, PRIVATE, 3, 0),
     ("mprotect", AT, PAGE, X),

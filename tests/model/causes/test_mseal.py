@@ -135,6 +135,7 @@ def test_without_vm_flags_it_is_not_known() -> None:
     assert answer(sealed, call, blind).missing == (Need.VM_FLAGS,)
     assert asked(sealed, call, blind, replace(HOST, kernel="6.10.0")) == "? EPERM mseal"
     assert asked(sealed, call, blind, KERNEL_6_9) == LETS_THROUGH
+    assert asked(sealed, call, blind, replace(HOST, kernel="")) == "? EPERM mseal"
     assert asked(sealed, call, replace(PROBE, vmas=[], vmas_complete=False)) == "? EPERM mseal"
     assert asked(sealed, call, replace(PROBE, vmas=[], vmas_complete=False), KERNEL_6_9) == LETS_THROUGH
 
