@@ -9,6 +9,7 @@ from asking import AT, HOST, LETS_THROUGH, PAGE, PROBE, STATUS, answer, asked, c
 
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
+from wxtrace.model.causes.base import size_text
 from wxtrace.model.causes.limit import fds, hugepages, map_count, memlock, overcommit, size
 from wxtrace.model.facts import Probe
 from wxtrace.model.objects import Descriptor, Segment
@@ -702,3 +703,20 @@ def test_how_many_files_the_machine_has_open_is_not_known() -> None:
     assert answer(fds.files_of_machine, MEMFD, replace(PROBE, sysctl={"fs.file-max": str(1 << 62)})).words == {
         "enough": None
     }
+
+
+@pytest.mark.parametrize("most, enough", [(4, 4096), (2048, 4096), (2049, 4098)])
+def test_how_many_descriptors_would_be_enough(most: int, enough: int) -> None:
+    probe = replace(PROBE, limits={"Max open files": most}, open_fds=most)
+    assert answer(fds.open_files, MEMFD, probe).words["enough"] == enough
+
+
+@pytest.mark.parametrize("pages, enough", [(256, 256), (257, None)])
+def test_no_more_than_half_of_memory_is_set_aside(pages: int, enough: Any) -> None:
+    """Of 1 GiB in all."""
+    assert answer(hugepages.hugepages, asks(RW, HUGE_ANON, pages * HUGE), huge(0)).words["enough"] == enough
+
+
+def test_the_numbers_of_what_is_promised() -> None:
+    given = answer(overcommit.overcommit, asks(RW, ANON), replace(promising(), meminfo={"MemTotal": TOTAL - PAGE}))
+    assert given.words["room"] == "RAM and swap together are %s" % size_text(TOTAL - PAGE)
