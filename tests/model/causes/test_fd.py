@@ -109,6 +109,18 @@ def test_how_it_was_opened(mode: int, writes: bool, reads: bool) -> None:
         assert asked(fd.read_mode, call, of(flags=mode)) == read
 
 
+@pytest.mark.parametrize("link, name", [("/srv/a", "/srv/a"), ("", "this descriptor")])
+def test_how_it_was_opened_is_the_evidence(link: str, name: str) -> None:
+    given = answer(fd.write_mode, maps(RW, SHARED), of(link, RDONLY))
+    assert given.evidence[0].fact == "descriptor 3 (%s) was opened O_RDONLY" % name
+    assert given.evidence[0].source == "/proc/PID/fdinfo/3"
+
+
+@pytest.mark.parametrize("link, quoted", [("/srv/a b", "'/srv/a b'"), ("/tmp/a (deleted)", None)])
+def test_a_command_names_a_file_that_is_there(link: str, quoted: Optional[str]) -> None:
+    assert answer(fd.swap_file, maps(RW, SHARED), of(link)).words["quoted_path"] == quoted
+
+
 def test_how_it_was_opened_is_not_known() -> None:
     assert asked(fd.write_mode, maps(RW, SHARED), of(flags=None)) == "? EACCES fd.write-mode"
     assert asked(fd.read_mode, maps(), PROBE) == "? EACCES fd.read-mode"

@@ -242,3 +242,9 @@ def test_shadow_stacks_need_a_processor(features: Optional[List[str]], said: str
 )
 def test_codes_that_switch_shadow_stacks(code: int, features: Optional[List[str]], said: str) -> None:
     assert asked(shadow_stack.control, ("arch_prctl", code, 1), replace(PROBE, cpu_features=features)) == said
+
+
+def test_a_kernel_without_shadow_stacks_is_told_by_exclusion() -> None:
+    """It knows none of the codes, as it knows none that do not exist."""
+    answers = [answer(shadow_stack.control, ("arch_prctl", 0x5001, 1), probe) for probe in (cpu(), cpu("user_shstk"))]
+    assert all(given.by_exclusion for given in answers)

@@ -9,6 +9,7 @@ from asking import AT, HOST, LETS_THROUGH, PAGE, PROBE, STATUS, answer, asked, c
 
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
+from wxtrace.model.causes.base import size_text
 from wxtrace.model.causes.limit import fds, hugepages, map_count, memlock, overcommit, size
 from wxtrace.model.facts import Probe
 from wxtrace.model.objects import Descriptor, Segment
@@ -702,3 +703,46 @@ def test_how_many_files_the_machine_has_open_is_not_known() -> None:
     assert answer(fds.files_of_machine, MEMFD, replace(PROBE, sysctl={"fs.file-max": str(1 << 62)})).words == {
         "enough": None
     }
+
+
+@pytest.mark.parametrize("most, enough", [(4, 4096), (2048, 4096), (2049, 4098)])
+def test_how_many_descriptors_would_be_enough(most: int, enough: int) -> None:
+    probe = replace(PROBE, limits={"Max open files": most}, open_fds=most)
+    assert answer(fds.open_files, MEMFD, probe).words["enough"] == enough
+
+
+@pytest.mark.parametrize("pages, enough", [(256, 256), (257, None)])
+def test_no_more_than_half_of_memory_is_set_aside(pages: int, enough: Any) -> None:
+    """Of 1 GiB in all."""
+    assert answer(hugepages.hugepages, asks(RW, HUGE_ANON, pages * HUGE), huge(0)).words["enough"] == enough
+
+
+def test_the_numbers_of_what_is_promised() -> None:
+    given = answer(overcommit.overcommit, asks(RW, ANON), replace(promising(), meminfo={"MemTotal": TOTAL - PAGE}))
+    assert given.words["room"] == "RAM and swap together are %s" % size_text(TOTAL - PAGE)
+
+
+@pytest.mark.parametrize("most, enough", [(65530, 262144), (131073, 262146)])
+def test_how_many_mappings_would_be_enough(most: int, enough: int) -> None:
+    probe = counted(most + 1, sysctl={"vm.max_map_count": str(most)})
+    assert answer(map_count.map_count, MAP2, probe).words["enough"] == enough
+
+
+@pytest.mark.parametrize("complete, said", [(False, "? ENOMEM " + COUNT), (True, LETS_THROUGH)])
+def test_what_would_be_cut_was_not_read(complete: bool, said: str) -> None:
+    probe = replace(counted(MOST), vmas=[], vmas_complete=complete)
+    assert asked(map_count.split_by_unmapping, ("munmap", AT + PAGE, PAGE), probe) == said
+
+
+def test_what_mremap_starts_from_was_not_read() -> None:
+    call, unseen = ("mremap", AT, PAGE, TOTAL + 2 * PAGE, MAYMOVE), mapped(AT, 4)._replace(flags=())
+    for base in (over(), over(unseen)):
+        assert asked(overcommit.overcommit, call, promising(base=base)) == "? " + NOT_PROMISED
+        assert asked(memlock.memlock, call, locking(PAGE, base=base)) == "? " + EAGAIN
+
+
+def test_the_ring_of_many_processors_is_no_larger_than_so_many_need() -> None:
+    """8192 processors take four events each, twice over: 65,539 times 32 bytes are 513 pages (fs/aio.c)."""
+    call = ("io_setup", 1, AT)
+    assert asked(size.address_space, call, limited("Max address space", USED + 513 * PAGE)) == LETS_THROUGH
+    assert asked(size.address_space, call, limited("Max address space", USED + 513 * PAGE - 1)) == "? " + AS
