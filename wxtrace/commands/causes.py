@@ -180,7 +180,7 @@ def markdown() -> str:
         "",
         "Every reason that wxtrace can give for a call that failed; `wxtrace causes` shows the same in a terminal.",
         "The ids are stable: they stand in the timeline as `diagnosis.cause`. A cause is `proved` only where all that",
-        "is listed under “proved by” was seen. Made from `wxtrace/model/causes/catalogue*.py`.",
+        "is listed under “proved by” was seen. Made from the entries in `wxtrace/model/causes/`.",
         "",
         "| cause | refused by | when |",
         "| --- | --- | --- |",
