@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import pytest
 from asking import AT, LETS_THROUGH, PAGE, PROBE, answer, context
@@ -69,8 +69,9 @@ def test_what_cannot_be_read_may_refuse_with_any_errno() -> None:
     assert given.fits(Errno.EPERM) and not given.fits(Errno.NONE)
 
 
-def test_where_nobody_knows_whether_there_are_filters_nothing_is_named() -> None:
-    given = filter_answers(under(None, probe=replace(PROBE, status={})))
+@pytest.mark.parametrize("status", [{}, {"Seccomp": "1"}, {"Seccomp": "x"}])
+def test_where_nobody_knows_whether_there_are_filters_nothing_is_named(status: Dict[str, str]) -> None:
+    given = filter_answers(under(None, probe=replace(PROBE, status=status)))
     assert (given.verdict, given.at_most, given.missing) == (Verdict.UNKNOWN, None, (Need.ANSWERED,))
 
 
