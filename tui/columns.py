@@ -111,11 +111,11 @@ class Columns:
             self.kinds.append(Kind(*key))
         process = story.processes[event.proc - 1]
         # What its title depends on.
-        who = (event.tid, event.proc, process.name, len(process.images))
+        who = (event.tid, event.proc, process.name, process.images_at(event.n))
         who_id = self._who_ids.get(who)
         if who_id is None:
             who_id = self._who_ids[who] = len(self.whos)
-            self.whos.append(Who(event.proc, event.pid, event.tid, process.title))
+            self.whos.append(Who(event.proc, event.pid, event.tid, process.title_at(event.n)))
         self.kind.append(kind)
         self.who.append(who_id)
         self.space.append(_of_64_bits(event.space))

@@ -28,7 +28,7 @@ from stories import (
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Event
-from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Host, Probe, TaskExited
+from wxtrace.model.facts import BY_FILTER, BY_KERNEL, UNDECIDED, Call, Host, Named, Probe, TaskExited
 
 OK, REFUSED, FAILED, PROBE, FAKED, UNFINISHED = Outcome
 PR_SET_MDWE, NO_INHERIT = 65, 2
@@ -538,3 +538,22 @@ def test_a_rule_that_a_program_has_set_itself_is_mended_by_its_author() -> None:
     assert fixed_by(told.refuse(tid=200)) == ["developer", "developer"]
     told.exec(200, 3)
     assert fixed_by(told.refuse(tid=200)) == ["developer", "administrator"]
+
+
+def test_a_call_that_is_not_traced_may_be_a_filters() -> None:
+    told = Told()
+    told.feed(Call(100, told.now(), 0, 318, (1, 2, 3, 4, 5, 6), None, BY_FILTER))
+    told.exit(signal=SIGSYS)
+    [event] = told.named("getrandom")
+    assert (event.outcome, cause_of(event)) == (REFUSED, ("seccomp.kill", "proved"))
+
+
+def test_a_process_is_called_by_what_it_ran_at_an_event() -> None:
+    told = Told()
+    first = told.refuse().n
+    told.exec(100, 2, comm="true")
+    process, last = told.story.processes[0], told.last.n
+    titles = [process.title_at(n) for n in (0, first, last - 1, last, 10**6)]
+    assert titles == ["true", "jit", "jit", "true", "true"]
+    told.feed(Named(100, "itself"))
+    assert (process.title_at(first), process.title_at(last)) == ("jit", "itself")

@@ -87,9 +87,44 @@ static long trapped(void)
 {
 	char *page = map(PAGE, RW);
 
+	for_execution(SECCOMP_RET_TRAP, 0);
+	return mprotect(page, PAGE, RX);
+}
+
+/* As sandboxes do it: what the handler leaves in the place of a result is what the call returns. */
+static long handled(void)
+{
+	char *page = map(PAGE, RW);
+
 	signal(SIGSYS, handle);
 	for_execution(SECCOMP_RET_TRAP, 0);
 	mprotect(page, PAGE, RX);
+	return 0;
+}
+
+/* A call that nobody follows. */
+static long elsewhere(unsigned action)
+{
+	struct sock_filter code[] = {LOAD(nr), IS(SYS_getpriority, 0, 1), ANSWER(action), ALLOW};
+
+	INSTALL(code, 0);
+	return syscall(SYS_getpriority, 1, 2);
+}
+
+static long killed_elsewhere(void)
+{
+	return elsewhere(SECCOMP_RET_KILL_PROCESS);
+}
+
+static long trapped_elsewhere(void)
+{
+	return elsewhere(SECCOMP_RET_TRAP);
+}
+
+static long handled_elsewhere(void)
+{
+	signal(SIGSYS, handle);
+	elsewhere(SECCOMP_RET_TRAP);
 	return 0;
 }
 
@@ -227,7 +262,8 @@ static const struct attempt cases[] = {
 	{"refused", refused}, {"faked", faked}, {"killed", killed}, {"trapped", trapped},
 	{"like-a-service", like_a_service}, {"like-a-container", like_a_container}, {"longest", longest},
 	{"listened", listened}, {"let-on", let_on}, {"listened-for-all", listened_for_all},
-	{"asked-again", asked_again},
+	{"asked-again", asked_again}, {"handled", handled}, {"killed-elsewhere", killed_elsewhere},
+	{"trapped-elsewhere", trapped_elsewhere}, {"handled-elsewhere", handled_elsewhere},
 };
 
 int main(int argc, char **argv)

@@ -37,6 +37,7 @@ def facts_of(event: Event) -> str:
         ("longest", "mprotect", "errno", "proved", "refused", "answers EPERM", "PROT_READ) in"),
         ("like-a-service", "mmap", "errno", "proved", "refused", "answers EPERM", "PROT_READ|PROT_EXEC, "),
         ("like-a-container", "personality", "errno", "proved", "refused", "answers EPERM", "personality(PER_LINUX) in"),
+        ("handled", "mprotect", "trap", "proved", "probe", "sends SIGSYS", "PROT_READ) in"),
         ("listened", "mprotect", "user-notif", "consistent", "refused", "hands this call to", "PROT_READ) in"),
     ],
 )
@@ -61,6 +62,23 @@ def test_what_the_filter_answered(
     assert "it lets " in facts_of(event) and nearest in facts_of(event)
     assert "installed a filter at event" in facts_of(event)
     assert diagnosis["fixes"][0]["for"] == ("administrator" if cause == "user-notif" else "developer")
+
+
+@pytest.mark.parametrize(
+    "case, cause, outcome",
+    [
+        ("killed-elsewhere", "kill", "refused"),
+        ("trapped-elsewhere", "trap", "refused"),
+        ("handled-elsewhere", "trap", "probe"),
+    ],
+)
+def test_a_call_that_is_not_traced_is_named_where_a_filter_ended_the_program(
+    family: Callable[[str], Family], case: str, cause: str, outcome: str
+) -> None:
+    [event] = family("cause_filter").of(case, "getpriority")
+    assert (event["diagnosis"]["cause"], event["outcome"]) == ("seccomp." + cause, outcome)
+    assert list(event["args"].values()) == [1, 2]
+    assert "installed a filter at event" in facts_of(event)
 
 
 def test_a_listener_is_named(family: Callable[[str], Family]) -> None:

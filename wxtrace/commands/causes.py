@@ -13,7 +13,7 @@ from wxtrace.commands.wording import by_whom
 from wxtrace.errors import UsageError
 from wxtrace.model.causes.catalogue import CAUSES, family, similar
 from wxtrace.model.causes.entry import ANY_CALL, Cause, Gives
-from wxtrace.model.enumerations import Errno
+from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.printable import printable
 
 __all__ = ["explained", "listed", "markdown", "run"]
@@ -89,6 +89,9 @@ def explained(cause: Cause, width: int) -> Iterator[str]:
     yield from _item("when", cause.when, width)
     yield from _item("says", _as_text(cause.sentence), width)
     yield from _item("errno", _calls_text(cause), width)
+    alarm = _alarm_text(cause)
+    if alarm:
+        yield from _item("alarm", alarm, width)
     label = "proved by"
     for need in cause.needs:
         yield from _item(label, "%s (%s)" % (need.words, need.source), width)
@@ -145,6 +148,25 @@ def _gives_text(gives: Gives) -> str:
     return ", ".join("no errno" if name == "NONE" else name for name in names) or "any errno"
 
 
+_ALARMS = {
+    Outcome.REFUSED: "yes",
+    Outcome.FAILED: "no, such a call could never work",
+    Outcome.PROBE: "no, healthy programs try this to find out what they may",
+}
+
+
+def _alarm_text(cause: Cause) -> str:
+    """Whether it is shouted, where it is not always: "" for that."""
+    exceptions = {word if isinstance(word, str) else word.name: said for word, said in cause.outcomes.items()}
+    if cause.outcome is Outcome.REFUSED and all(said is Outcome.REFUSED for said in exceptions.values()):
+        return ""
+    by_outcome: Dict[Outcome, List[str]] = {}
+    for word, said in exceptions.items():
+        by_outcome.setdefault(said, []).append(word)
+    parts = ["%s with %s" % (_ALARMS[said], " or ".join(words)) for said, words in by_outcome.items()]
+    return "; ".join([*parts, ("otherwise " if parts else "") + _ALARMS[cause.outcome]])
+
+
 def _example_text(example: str) -> str:
     return "make -C examples && wxtrace -- %s" % " ".join(
         word if word.startswith("-") else "examples/build/" + word for word in example.split()
@@ -158,7 +180,7 @@ def markdown() -> str:
         "",
         "Every reason that wxtrace can give for a call that failed; `wxtrace causes` shows the same in a terminal.",
         "The ids are stable: they stand in the timeline as `diagnosis.cause`. A cause is `proved` only where all that",
-        "is listed under “proved by” was seen. Made from `wxtrace/model/causes/catalogue*.py`.",
+        "is listed under “proved by” was seen. Made from the entries in `wxtrace/model/causes/`.",
         "",
         "| cause | refused by | when |",
         "| --- | --- | --- |",
@@ -172,6 +194,8 @@ def markdown() -> str:
         lines.append("- **says** %s" % _as_text(cause.sentence))
         lines += ["- **also says** %s" % text for text in _sentences(cause)]
         lines.append("- **errno** %s" % _calls_text(cause))
+        if _alarm_text(cause):
+            lines.append("- **alarm** %s" % _alarm_text(cause))
         if cause.needs:
             lines.append("- **proved by** %s" % "; ".join("%s (%s)" % (n.words, n.source) for n in cause.needs))
         for fix in cause.fixes:

@@ -109,7 +109,7 @@ class _Report:
         if not isinstance(shown, Event):
             return
         self._events += 1
-        who = "%s[%d]" % (printable(story.processes[shown.proc - 1].title or "?", 40), shown.pid)
+        who = "%s[%d]" % (printable(story.processes[shown.proc - 1].title_at(shown.n) or "?", 40), shown.pid)
         self._executable.event(shown, who)
         if shown.outcome in (Outcome.REFUSED, Outcome.FAKED) and shown.diagnosis is not None:
             key = _key(shown)

@@ -14,6 +14,7 @@ will make no call any more, and the kernel does the rest as if nobody had traced
 from __future__ import annotations
 
 import os
+import signal
 from typing import Callable, Optional
 
 from wxtrace.decoders import DecodeError
@@ -52,6 +53,8 @@ class Exits:
             last = last or (stat is not None and stat.threads == 1)
         if last and stat is not None:
             status = _status_of_process(task, status, stat)
+        if status & 0x7F == signal.SIGSYS and task.info is None and task.recording:
+            self._observer.killed_in_call(task)
         self._unfinished(task)
         ptrace.request(ptrace.PTRACE_DETACH, task.tid)
         leader = self._lifecycle.tasks.get(task.pid)

@@ -14,12 +14,13 @@ from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.decoders.proctext import parse_stat
 from wxtrace.frozen import replace
+from wxtrace.live import ptrace, x86
 from wxtrace.live.inquiry import Question, Steps
 from wxtrace.live.libraries import library_mapped, library_unloaded
 from wxtrace.live.procfs import WHOLE, lines_of_ranges, read_link, read_memory, read_proc
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
-from wxtrace.live.traced import name_of
+from wxtrace.live.traced import is_traced, name_of
 from wxtrace.model import flags as f
 from wxtrace.model.calls import MAP_CHANGING, Request, request_of
 from wxtrace.model.enumerations import Abi
@@ -158,6 +159,36 @@ class Observer:
             Call(task.tid, self._recorder.now(), abi, number, args, None, decided),  # type: ignore[arg-type]
             keep=True,
         )
+
+    def trapped_in_call(self, task: Task) -> None:
+        """A filter sent SIGSYS for a call that is not traced: its number and arguments are in the registers again."""
+        call = self._rolled_back(task)
+        if call is not None:
+            task.trapped_at = ptrace.user_word(task.tid, x86.IP)
+            self._filters().answered(task)
+            self._recorder.call(call, keep=True)
+
+    def killed_in_call(self, task: Task) -> None:
+        """The same where a filter killed the thread, at its last stop (kernel/seccomp.c:__seccomp_filter)."""
+        call = self._rolled_back(task)
+        if call is not None and ptrace.user_word(task.tid, x86.IP) != task.trapped_at:
+            self._filters().answered(task, dead=True)
+            self._recorder.call(call, keep=True)
+
+    def _rolled_back(self, task: Task) -> Optional[Call]:
+        """A call that is not traced, as the registers have it since a filter refused to let it in.
+
+        None where they hold none: then the number is not where the result is (asm/syscall.h:syscall_rollback).
+        """
+        tid = task.tid
+        abi = x86.ARCH_ABI.get(ptrace.syscall_info(tid).arch)
+        number = ptrace.user_word(tid, x86.ORIG_AX)
+        if abi is None or number != ptrace.user_word(tid, x86.AX) or number >= 1 << 31:
+            return None
+        args = tuple(ptrace.user_word(tid, offset) for offset in x86.ARGUMENTS[abi])
+        if is_traced(abi, number, args):
+            return None
+        return Call(tid, self._recorder.now(), abi, number, args, None, BY_FILTER)  # type: ignore[arg-type]
 
     def resync(self, task: Task, start: int, end: int, why: str) -> List[MapLine]:
         """Write [start, end) down as /proc shows it now, to be believed with the next call of this task."""

@@ -91,6 +91,7 @@ class Task:
         "released",
         "space",
         "tid",
+        "trapped_at",
         "waiting",
     )
 
@@ -108,6 +109,8 @@ class Task:
         # Whether our own seccomp filter is in force: then an entry without a seccomp stop is a foreign answer.
         self.filtered = False
         self.recording = False
+        # The instruction pointer at the last SIGSYS of a filter.
+        self.trapped_at = 0
         # From the entry of a fork or clone to the event that tells of the child, or to the failure of the call.
         self.bearing = False
         # The call in flight, from its seccomp or entry stop to its exit: (abi, number, args).

@@ -38,6 +38,8 @@ __all__ = ["Tracer"]
 _FAULTS = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS, signal.SIGABRT}
 )
+_SYS_SECCOMP = 1
+"""si_code of a SIGSYS that a filter sent (sigaction(2))."""
 _GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _NEW_TASKS = frozenset({ptrace.EVENT_FORK, ptrace.EVENT_VFORK, ptrace.EVENT_CLONE})
 _BIRTH_NUMBERS = frozenset(number for row in SYSCALLS if row.makes_task for number in row.numbers.values())
@@ -329,6 +331,8 @@ class Tracer:
                     line = task.space.maps_file(task.tid).at(info.addr)
             except OSError:
                 pass
+        if (info.signo, info.code) == (signal.SIGSYS, _SYS_SECCOMP) and task.info is None and task.recording:
+            self.observer.trapped_in_call(task)
         self.recorder.fact(
             SignalStop(
                 task.tid,

@@ -22,8 +22,9 @@ __all__ = [
 
 ARCH_ABI: Dict[int, int] = {arch: abi for abi, arch in enumerate(AUDIT_ARCH)}
 
-ORIG_AX, AX, DI, BX = 120, 80, 112, 40
-"""Offsets in struct user (arch/x86/include/uapi/asm/ptrace-abi.h)."""
+ORIG_AX, AX, DI, BX, IP = 120, 80, 112, 40, 128
+ARGUMENTS = ((112, 104, 96, 56, 72, 64), (40, 88, 96, 104, 112, 32))
+"""Offsets in struct user (arch/x86/include/uapi/asm/ptrace-abi.h); those of the arguments of a call by ABI."""
 
 EXIT_NUMBERS = (60, 1)
 """exit(2), by ABI."""

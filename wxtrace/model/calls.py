@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.syscalls.table import call_name
+from wxtrace.model.syscalls.table import call_name, row_of
 
 __all__ = [
     "MAP_CHANGING",
@@ -243,7 +243,7 @@ def symbolic_args(abi: int, number: int, args: Words, unreadable: bool = False) 
     name = call_name(abi, number)
     names = _ARGUMENTS.get(name)
     if names is None:
-        return {"arg%d" % i: hex(value) for i, value in enumerate(args)}
+        return {key: spelt(value) for (key, spelt), value in zip(row_of(abi, number).arguments, args)}
     if name == "prctl":
         return _prctl_args(args)
     return {key: _SPELL[kind](value) for (key, kind), value in zip(names, args)}

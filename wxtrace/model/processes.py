@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from typing import Dict, List, Optional, Tuple, TypeVar
 
 from wxtrace.model.causes.context import Installed
@@ -75,6 +76,8 @@ class Process:
         self.parent = parent
         self.spaces: List[int] = []
         self.images: List[Tuple[int, Image]] = []
+        # The events of these, for looking one up.
+        self._since: List[int] = []
         self.threads: List[int] = []
         self.mode = "accelerated"
         self.name = ""
@@ -93,7 +96,23 @@ class Process:
         """What people call it: the name it gave itself, the Windows program that Wine runs, or its comm."""
         if self.name or not self.images:
             return self.name
-        image = self.images[-1][1]
+        return self._title_of(self.images[-1][1])
+
+    def title_at(self, n: int) -> str:
+        """The same as it was at event `n`: a process may have run other programs before."""
+        known = self.images_at(n)
+        return self.title if known in (0, len(self.images)) else self._title_of(self.images[known - 1][1])
+
+    def images_at(self, n: int) -> int:
+        """How many programs it had run by event `n`."""
+        if not self.images or self.images[-1][0] <= n:
+            return len(self.images)
+        if len(self._since) != len(self.images):
+            self._since = [since for since, _ in self.images]
+        return bisect_right(self._since, n)
+
+    @staticmethod
+    def _title_of(image: Image) -> str:
         if "wine" in image.exe.rpartition("/")[2]:
             windows = next((word for word in image.argv[1:] if word.lower().endswith(".exe")), "")
             if windows:

@@ -187,6 +187,11 @@ def _call_number(abi: int, name: str) -> int:
     digits = name.partition("syscall_")[2]
     if digits.isdigit() and len(digits) <= 5:
         return int(digits)
+    from wxtrace.model.syscalls.untraced import number_of
+
+    number = number_of(abi, name)
+    if number is not None:
+        return number
     raise Fault("a call that wxtrace knows, not %s" % printable(name, 40), ".call")
 
 

@@ -26,7 +26,7 @@ from wxtrace.model.syscalls import (
     shadow_stack,
     shm,
 )
-from wxtrace.model.syscalls.row import CallRequest, Other, Syscall, Words
+from wxtrace.model.syscalls.row import CallRequest, Syscall, Words
 from wxtrace.model.syscalls.spelling import address
 
 __all__ = ["BY_NAME", "BY_NUMBER", "NUMBERS", "SYSCALLS", "call_name", "request_of", "row_of", "symbolic_args"]
@@ -68,20 +68,24 @@ BY_NUMBER: Tuple[Dict[int, Syscall], ...] = tuple(
 
 
 def row_of(abi: int, number: int) -> Syscall:
-    """Raises KeyError for a call that is not traced."""
-    return BY_NUMBER[abi][number]
+    """Of a call that is not traced only its name and arguments are known, if at all."""
+    row = BY_NUMBER[abi].get(number)
+    if row is None:
+        # A filter killed the program for it, or trapped it.
+        from wxtrace.model.syscalls.untraced import untraced_row
+
+        row = untraced_row(abi, number)
+    return row
 
 
 def call_name(abi: int, number: int) -> str:
-    """The kernel's name of a call; `syscall_N` for a number outside the traced set."""
-    row = BY_NUMBER[abi].get(number)
-    return row.name if row is not None else "syscall_%d" % number
+    """The kernel's name of a call; `syscall_N` where it is not known."""
+    return row_of(abi, number).name
 
 
 def request_of(abi: int, number: int, args: Words) -> CallRequest:
     """What one call asks for, whichever ABI spelt it."""
-    row = BY_NUMBER[abi].get(number)
-    return row.request(args) if row is not None else Other(call_name(abi, number))
+    return row_of(abi, number).request(args)
 
 
 def symbolic_args(abi: int, number: int, args: Words, unreadable: bool = False) -> Dict[str, Any]:
@@ -91,9 +95,7 @@ def symbolic_args(abi: int, number: int, args: Words, unreadable: bool = False) 
     """
     if unreadable:
         return {"arg": address(args[0])}
-    row = BY_NUMBER[abi].get(number)
-    if row is None:
-        return {"arg%d" % i: hex(value) for i, value in enumerate(args)}
+    row = row_of(abi, number)
     if row.spell is not None:
         return row.spell(args)
     return {name: spelling(value) for (name, spelling), value in zip(row.arguments, args)}

@@ -31,6 +31,8 @@ __all__ = ["SECCOMP", "filter_answers"]
 _MAX_ERRNO = 4095
 """More than this no filter can answer (kernel/seccomp.c:__seccomp_filter)."""
 _ENOSYS = 38
+_MODE_FILTER = "2"
+"""Seccomp in /proc/PID/status."""
 _SOURCE = "kernel/seccomp.c:__seccomp_filter"
 _HOLDERS = "/proc/*/fd"
 _FAKED = "a seccomp filter answered {result} in the kernel's place: reported as done, but nothing happened"
@@ -130,7 +132,7 @@ def filter_answers(ctx: CallContext) -> Answer:
         return _intercepted(ctx, ctx.intercepted, said)
     if said is not None and said.exact:
         return _by_the_kernels_copy(ctx, said)
-    if "Seccomp" not in ctx.probe.status:
+    if ctx.probe.status.get("Seccomp") != _MODE_FILTER:
         return cannot_tell(ctx, _ERRNO, Need.ANSWERED)
     lines = [_bound(ctx)]
     if ctx.seen_filters is not None and ctx.seen_filters.origin.why_not:
