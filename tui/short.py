@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Optional
 
 from wxtrace.model import flags as f
-from wxtrace.model.calls import RETURNS_ADDRESS, request_of, symbolic_args
 from wxtrace.model.facts import Call
-from wxtrace.model.syscalls.table import call_name
+from wxtrace.model.syscalls.madvise import Madvise
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.table import call_name, request_of, returns_address, symbolic_args
 from wxtrace.printable import printable
 from wxtrace.tui.columns import Kind
 
@@ -61,7 +63,7 @@ def result_words(name: str, result: Optional[int], errno: Optional[str], is_call
         return "?" if is_call else ""
     if not is_call:
         return ""
-    return "%x" % result if name in RETURNS_ADDRESS and result else str(result)
+    return "%x" % result if returns_address(name) and result else str(result)
 
 
 def memory_words(kind: Kind) -> str:
@@ -85,13 +87,11 @@ def memory_words(kind: Kind) -> str:
     return "%s %s%s" % (protection, "" if kind.provenance == "file" else kind.provenance + " ", printable(name, 60))
 
 
-def _prot(value: Optional[int]) -> str:
-    return f.prot_letters(value & 7) if value is not None else ""
-
-
 def _mmap(call: Call) -> str:
     request = request_of(call.abi, call.number, call.args)
-    words: List[str] = [size_words(request.length), _prot(request.prot)]
+    if not isinstance(request, Mmap):
+        return _plain(call)
+    words: List[str] = [size_words(request.length), f.prot_letters(request.prot)]
     if request.flags & f.MAP_ANONYMOUS:
         words.append("anon")
     else:
@@ -107,10 +107,12 @@ def _mmap(call: Call) -> str:
 
 def _range(call: Call) -> str:
     request = request_of(call.abi, call.number, call.args)
-    words = ["%x" % request.addr, size_words(request.length), _prot(request.prot)]
-    if request.name == "madvise":
-        words[2] = str(symbolic_args(call.abi, call.number, call.args)["advice"]).replace("MADV_", "")
-    return " ".join(word for word in words if word)
+    words = ["%x" % request.start, size_words(request.length)]
+    if isinstance(request, Mprotect):
+        words.append(f.prot_letters(request.prot))
+    elif isinstance(request, Madvise):
+        words.append(str(symbolic_args(call.abi, call.number, call.args)["advice"]).replace("MADV_", ""))
+    return " ".join(words)
 
 
 def _plain(call: Call) -> str:

@@ -11,10 +11,10 @@ import pytest
 from wxtrace.live.bpf_programs import security_programs
 from wxtrace.live.host import security_modules
 from wxtrace.live.module_evidence import module_state
-from wxtrace.model.calls import Request
 from wxtrace.model.restrictions import ModuleState
+from wxtrace.model.syscalls.mmap import Mmap
 
-MMAP = Request("mmap", 0, 4096, 5, 2, 999)
+MMAP = Mmap(0, 4096, 5, 2, 999, 0)
 
 
 def state(tmp_path: Path, *modules: str) -> Optional[ModuleState]:

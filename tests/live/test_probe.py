@@ -11,8 +11,10 @@ from processes import answered
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.live import probe
 from wxtrace.live.task import Space, Task
-from wxtrace.model.calls import Request
 from wxtrace.model.facts import BY_KERNEL, Call, Probe
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.table import BY_NAME
 
 ENOMEM, EACCES = -12, -13
 
@@ -26,9 +28,9 @@ def test_the_first_failure_of_a_kind_is_looked_at_in_full_however_many_there_wer
     task = Task(os.getpid(), os.getpid(), Space(1))
 
     def short(*failures: int, prot: int = 5) -> List[bool]:
-        request = Request("mmap", 0, 4096, prot, 0x22, -1)
+        request = Mmap(0, 4096, prot, 0x22, -1, 0)
         calls = [Call(task.tid, 0, 0, 9, (0, 4096, prot, 0x22, 0, 0), result, BY_KERNEL) for result in failures]
-        return [answered(prober.probe(task, "mmap", request, call)).short for call in calls]
+        return [answered(prober.probe(task, BY_NAME["mmap"], request, call)).short for call in calls]
 
     assert short(ENOMEM, ENOMEM, -11, ENOMEM) == [False, True, False, True]
     assert short(ENOMEM, prot=3) == [False]
@@ -38,9 +40,9 @@ def probes(prober: probe.Prober, *inodes: int) -> List[Probe]:
     """mprotect(PROT_READ|PROT_WRITE) of one shared mapping of each of these files is refused."""
     task = Task(os.getpid(), os.getpid(), Space(1))
     call = Call(task.tid, 0, 0, 10, (0x10000, 4096, 3, 0, 0, 0), EACCES, BY_KERNEL)
-    request = Request("mprotect", 0x10000, 4096, 3)
+    request = Mprotect(0x10000, 4096, 3)
     lines = [MapLine(0x10000, 0x11000, "r--s", 0, "08:01", inode, "/f") for inode in inodes]
-    return [answered(prober.probe(task, "mprotect", request, call, [line])) for line in lines]
+    return [answered(prober.probe(task, BY_NAME["mprotect"], request, call, [line])) for line in lines]
 
 
 def test_a_call_on_other_memory_is_another_kind_of_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,11 @@ from wxtrace.decoders.procmaps import MapLine, Vma, parse_maps
 from wxtrace.live.selinux_evidence import selinux_state
 from wxtrace.live.selinuxfs import Selinuxfs
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
 from wxtrace.model.objects import MountFact
 from wxtrace.model.restrictions import DESCRIPTOR, PolicyAnswer
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.row import CallRequest
 
 DOMAIN = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
 LABEL = "system_u:object_r:usr_t:s0"
@@ -82,16 +84,16 @@ def test_an_answer_that_is_none(root: str) -> None:
 def test_where_there_is_no_selinux(tmp_path: Path) -> None:
     nothing = Selinuxfs(str(tmp_path))
     assert (nothing.enforcing(), nothing.booleans()) == (None, {})
-    assert selinux_state(1, Request("mprotect"), [], {}, b"docker-default (enforce)\n", nothing) is None
+    assert selinux_state(1, Mprotect(0, 0, 0), [], {}, b"docker-default (enforce)\n", nothing) is None
 
 
 def test_a_container_that_hides_selinuxfs(tmp_path: Path) -> None:
-    state = selinux_state(1, Request("mprotect"), [], {}, DOMAIN.encode() + b"\0", Selinuxfs(str(tmp_path)))
+    state = selinux_state(1, Mprotect(0, 0, 0), [], {}, DOMAIN.encode() + b"\0", Selinuxfs(str(tmp_path)))
     assert state is not None and (state.enforcing, state.domain) == (None, DOMAIN)
 
 
 def test_a_domain_that_may_not_ask(root: str) -> None:
-    state = selinux_state(1, Request("mprotect"), [], {}, DOMAIN.encode(), Selinuxfs(root, Kernel({})))
+    state = selinux_state(1, Mprotect(0, 0, 0), [], {}, DOMAIN.encode(), Selinuxfs(root, Kernel({})))
     assert state is not None
     assert (state.enforcing, state.answers, state.booleans) == (True, [], {})
     assert "security:compute_av" in state.why_not
@@ -102,7 +104,7 @@ def test_a_policy_that_may_not_be_asked_is_asked_once(root: str) -> None:
     kernel = Kernel({})
     fs = Selinuxfs(root, kernel, DOMAIN.encode())
     for _ in range(3):
-        selinux_state(1, Request("mprotect"), [], {}, DOMAIN.encode(), fs)
+        selinux_state(1, Mprotect(0, 0, 0), [], {}, DOMAIN.encode(), fs)
     assert len(kernel.asked) == 1
 
 
@@ -136,7 +138,7 @@ def test_without_a_context_of_our_own_nothing_is_read(root: str) -> None:
 
 def test_a_low_address_is_asked_for_itself(root: str) -> None:
     fs = Selinuxfs(root, Kernel({b"2": NO_EXEC, b"61": NOTHING}))
-    request = Request("mmap", 0x1000, PAGE, 3, f.MAP_ANONYMOUS | f.MAP_FIXED | 2)
+    request = Mmap(0x1000, PAGE, 3, f.MAP_ANONYMOUS | f.MAP_FIXED | 2, -1, 0)
     state = selinux_state(1, request, [], {}, DOMAIN.encode(), fs)
     assert state is not None
     assert state.answers[1] == PolicyAnswer("", "memprotect", DOMAIN, [], ["mmap_zero"])
@@ -171,7 +173,7 @@ def answer(about: str) -> PolicyAnswer:
     return PolicyAnswer(about, "file", LABEL, ["map", "read", "write", "execute"], ["execmod"])
 
 
-def answers(root: str, request: Request, line: MapLine, fstype: str = "ext4") -> List[PolicyAnswer]:
+def answers(root: str, request: CallRequest, line: MapLine, fstype: str = "ext4") -> List[PolicyAnswer]:
     fs = Selinuxfs(root, Kernel({b"2": NO_EXEC, b"6": ALL_BUT_EXECMOD}))
     mounts = {line.dev: MountFact("/", "rw", fstype, "rw")}
     state = selinux_state(os.getpid(), request, [Vma(line, (), 0, 0, 0)], mounts, DOMAIN.encode(), fs)
@@ -182,13 +184,13 @@ def answers(root: str, request: Request, line: MapLine, fstype: str = "ext4") ->
 @pytest.mark.root
 def test_the_label_of_a_mapped_file(root: str, mapped: Mapped) -> None:
     line = mapped.line
-    found = answers(root, Request("mprotect", line.start, PAGE, 5), line)
+    found = answers(root, Mprotect(line.start, PAGE, 5), line)
     assert found == [answer("%#x" % line.start)]
 
 
 @pytest.mark.root
 def test_the_label_behind_a_descriptor(root: str, mapped: Mapped) -> None:
-    request = Request("mmap", 0x7F0000000000, PAGE, 5, 2, mapped.descriptor)
+    request = Mmap(0x7F0000000000, PAGE, 5, 2, mapped.descriptor, 0)
     assert answers(root, request, mapped.line) == [answer(DESCRIPTOR)]
 
 
@@ -196,7 +198,7 @@ def test_the_label_behind_a_descriptor(root: str, mapped: Mapped) -> None:
 def test_the_label_without_the_right_to_use_map_files(root: str, mapped: Mapped) -> None:
     """By an open descriptor of the same inode, or by the path, if it still is that file on a local file system."""
     elsewhere = mapped.line._replace(start=0x10000, end=0x11000)
-    request = Request("mprotect", 0x10000, PAGE, 5)
+    request = Mprotect(0x10000, PAGE, 5)
     expected = [answer("0x10000")]
     assert answers(root, request, elsewhere) == expected
     assert answers(root, request, elsewhere._replace(inode=1)) == []
@@ -210,6 +212,6 @@ def test_the_label_by_path_alone(root: str, mapped: Mapped, tmp_path: Path) -> N
     other.write_bytes(b"")
     os.setxattr(other, "security.selinux", LABEL.encode() + b"\0")
     line = mapped.line._replace(start=0x10000, end=0x11000, path=str(other), inode=os.stat(other).st_ino)
-    request = Request("mprotect", 0x10000, PAGE, 5)
+    request = Mprotect(0x10000, PAGE, 5)
     assert answers(root, request, line) == [answer("0x10000")]
     assert answers(root, request, line, "fuse.sshfs") == []

@@ -11,9 +11,8 @@ from conftest import assert_valid
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import facts
-from wxtrace.model.calls import symbolic_args
 from wxtrace.model.enumerations import Abi
-from wxtrace.model.syscalls.table import NUMBERS
+from wxtrace.model.syscalls.table import NUMBERS, symbolic_args
 from wxtrace.record.timeline import write_timeline
 
 HOST = facts.Host("6.18.4", "x86_64", 4096)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Iterable, List, Optional, Sequence, TextIO
 
-from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
 from wxtrace.model.causes.evidence import size_text
 from wxtrace.model.enumerations import Aftermath
 from wxtrace.model.event import Amendment, Ending, Event, Ladder, Touched
@@ -13,7 +12,7 @@ from wxtrace.model.facts import Call
 from wxtrace.model.flags import errno_name
 from wxtrace.model.frames import ANONYMOUS, Frame, callers
 from wxtrace.model.syscalls.mmap import has_unreadable_block
-from wxtrace.model.syscalls.table import call_name
+from wxtrace.model.syscalls.table import call_name, returns_address, symbolic_args
 from wxtrace.printable import printable
 
 __all__ = [
@@ -157,7 +156,7 @@ def result_text(event: Event) -> str:
         return "-1 %s%s" % (event.errno, " (%s)" % words if words else "")
     if event.result is None:
         return "?" if event.call is not None else ""
-    return hex(event.result) if event.name in RETURNS_ADDRESS else str(event.result)
+    return hex(event.result) if returns_address(event.name) else str(event.result)
 
 
 _MOST_CALLERS = 4

@@ -16,8 +16,9 @@ from wxtrace.decoders.procmaps import MapLine, Vma
 from wxtrace.live.procfs import WHOLE, lines_of_ranges
 from wxtrace.live.task import Task
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
 from wxtrace.model.objects import Library
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.row import CallRequest
 
 __all__ = ["library_mapped", "library_of_line", "library_to_ask_for", "library_unloaded", "loader_version"]
 
@@ -47,11 +48,11 @@ def library_mapped(
     return known
 
 
-def library_to_ask_for(task: Task, request: Request, vmas: Sequence[Vma]) -> Optional[MapLine]:
+def library_to_ask_for(task: Task, request: CallRequest, vmas: Sequence[Vma]) -> Optional[MapLine]:
     """Of which file a refused PROT_EXEC is: for the stack, the library that was mapped last; else its own."""
-    if request.name not in ("mprotect", "pkey_mprotect") or not (request.prot or 0) & f.PROT_EXEC:
+    if not isinstance(request, Mprotect) or not request.prot & f.PROT_EXEC:
         return None
-    if (request.prot or 0) & f.GROWSDOWN:
+    if request.prot & f.GROWSDOWN:
         return task.space.library[1] if task.space.library is not None else None
     end = request.addr + request.length
     lines = (vma.line for vma in vmas if vma.line.start < end and vma.line.end > request.addr)

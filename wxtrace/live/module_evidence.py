@@ -8,8 +8,9 @@ from typing import List, Optional
 from wxtrace.live.bpf_programs import security_programs
 from wxtrace.live.procfs import read_proc
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
 from wxtrace.model.restrictions import ModuleState
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.row import CallRequest
 
 __all__ = ["module_state"]
 
@@ -18,16 +19,19 @@ MOST_POLICY = 1 << 20
 _MMAP_RULES = ("func=MMAP_CHECK", "func=FILE_MMAP")
 
 
-def module_state(tid: int, request: Request, modules: List[str], securityfs: str = SECURITYFS) -> Optional[ModuleState]:
+def module_state(
+    tid: int, request: CallRequest, modules: List[str], securityfs: str = SECURITYFS
+) -> Optional[ModuleState]:
     """The state of those of `modules` that have a hook in memory calls; None when there is none."""
     if not {"apparmor", "smack", "bpf", "ipe", "ima"} & set(modules):
         return None
-    fd_path = "/proc/%d/fd/%d" % (tid, request.fd)
-    is_file = request.name == "mmap" and not request.flags & f.MAP_ANONYMOUS
+    fd_path = ""
+    if isinstance(request, Mmap) and not request.flags & f.MAP_ANONYMOUS:
+        fd_path = "/proc/%d/fd/%d" % (tid, request.fd)
     return ModuleState(
         apparmor=_label(tid, "apparmor") if "apparmor" in modules else None,
         smack=_label(tid, "smack") if "smack" in modules else None,
-        smack_mmap=_attribute(fd_path, "security.SMACK64MMAP") if "smack" in modules and is_file else None,
+        smack_mmap=_attribute(fd_path, "security.SMACK64MMAP") if "smack" in modules and fd_path else None,
         bpf_programs=security_programs() if "bpf" in modules else None,
         ipe_enforces=_flag(securityfs + "/ipe/enforce") if "ipe" in modules else None,
         ipe_policy=_active_policy(securityfs + "/ipe/policies") if "ipe" in modules else None,

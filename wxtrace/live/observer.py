@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Generator, List, Optional, Tuple
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmaps import MapLine
@@ -20,13 +20,23 @@ from wxtrace.live.libraries import library_mapped, library_unloaded
 from wxtrace.live.procfs import WHOLE, lines_of_ranges, read_link, read_memory, read_proc
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
-from wxtrace.live.traced import is_traced, name_of
+from wxtrace.live.traced import is_traced
 from wxtrace.model import flags as f
-from wxtrace.model.calls import MAP_CHANGING, Request, request_of
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, STACK, UNDECIDED, Call, Mapped, Named, Note, Resynced, Unloading
 from wxtrace.model.outcome import may_be_refused
-from wxtrace.model.syscalls.row import page_align_up
+from wxtrace.model.syscalls.aio import IoSetup
+from wxtrace.model.syscalls.arch_prctl import ArchPrctl
+from wxtrace.model.syscalls.brk import Brk
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.munmap import Munmap
+from wxtrace.model.syscalls.personality import ASK, Personality
+from wxtrace.model.syscalls.prctl import Prctl
+from wxtrace.model.syscalls.row import CallRequest, Range, Syscall, page_align_up
+from wxtrace.model.syscalls.seccomp import Seccomp
+from wxtrace.model.syscalls.shm import Shmdt
+from wxtrace.model.syscalls.table import row_of
 
 if TYPE_CHECKING:
     from wxtrace.live.filters import FilterWatch
@@ -36,18 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Observer"]
 
-_PR_SET_MM = 35
 MOST_ENVIRONMENT = 1 << 20
 Words = Tuple[int, ...]
-
-_PLAIN_ANONYMOUS = f.MAP_ANONYMOUS | f.MAP_FIXED | f.MAP_NORESERVE | f.MAP_STACK | f.MAP_FIXED_NOREPLACE | 2
-_SILENT = frozenset(
-    {"munmap", "madvise", "mseal", "shmdt", "pkey_alloc", "pkey_free", "memfd_create", "process_madvise"}
-)
-
-
-_BIRTHS = frozenset({"fork", "vfork", "clone", "clone3"})
-"""A success of these is told by the new task itself."""
 
 
 class Observer:
@@ -72,15 +72,16 @@ class Observer:
         if abi == Abi.I386:
             args = tuple(value & 0xFFFFFFFF for value in args)
             result = result if result < 0 else result & 0xFFFFFFFF
-        name = name_of(abi, number)
+        row = row_of(abi, number)
+        request = row.request(args)
         recorder = self._recorder
         failed = -4096 < result < 0
-        if name == "brk":
-            failed = self._brk(task, args[0], result)
-        elif name == "shmdt" and result == 0 and decided != BY_FILTER:
-            failed = self._still_attached(task, args[0])
+        if isinstance(request, Brk):
+            failed = self._brk(task, request.addr, result)
+        elif isinstance(request, Shmdt) and result == 0 and decided != BY_FILTER:
+            failed = self._still_attached(task, request.shmaddr)
         call = Call(task.tid, recorder.now(), abi, number, args, result, decided)  # type: ignore[arg-type]
-        if name in _BIRTHS and not failed:
+        if row.makes_task and not failed:
             return None
         if task.space.stale and not task.space.in_use_beside(task) and (failed or decided != BY_FILTER):
             self.resync(task, *WHOLE, why="calls overlapped")
@@ -88,58 +89,57 @@ class Observer:
             self._filters().answered(task)
             if result >= 0 and result != number:
                 # A listener may have told the kernel to go on (SECCOMP_USER_NOTIF_FLAG_CONTINUE).
-                for start, end in self._changed_ranges(call):
+                for start, end in row.changed(request, result, self._page_size):
                     self.resync(task, start, end, why="a filter answered")
         if failed:
-            return self._failed(task, name, call)
+            return self._failed(task, row, request, call)
         if decided == BY_FILTER:
-            if may_be_refused(name, "", True):
-                return self._faked(task, name, call)
-        elif name == "munmap":
+            if may_be_refused(row.name, "", True):
+                return self._faked(task, row, request, call)
+        elif isinstance(request, Munmap):
             library = task.space.library
-            if library is not None and library[0] == args[0] and library[1] is not None:
+            if library is not None and library[0] == request.addr and library[1] is not None:
                 task.space.library = None
-                return self._unloaded(task, call, library[1])
-        elif name not in _SILENT:
-            self._success(task, name, call)
-        self._came_back(task, name, call)
+                return self._unloaded(task, row, request, call, library[1])
+        elif row.shown(args) or (row.implies_exec and task.personality & f.READ_IMPLIES_EXEC):
+            self._success(task, row, request, call)
+        self._came_back(task, row, request, call)
         return None
 
-    def _came_back(self, task: Task, name: str, call: Call) -> None:
+    def _came_back(self, task: Task, row: Syscall, request: CallRequest, call: Call) -> None:
         """Written down behind all that explains it."""
         self._recorder.call(call)
-        self._verify(task, name, call)
+        self._verify(task, row, request, call)
 
-    def _verify(self, task: Task, name: str, call: Call) -> None:
-        if self._verifier is not None and self.verifies and name in MAP_CHANGING:
-            self._verifier.check(task, name, self._changed_ranges(call))
+    def _verify(self, task: Task, row: Syscall, request: CallRequest, call: Call) -> None:
+        if self._verifier is not None and self.verifies and row.changes_map:
+            self._verifier.check(task, row.name, row.changed(request, call.result or 0, self._page_size))
 
-    def _failed(self, task: Task, name: str, call: Call) -> Steps:
-        request = request_of(call.abi, call.number, call.args)
+    def _failed(self, task: Task, row: Syscall, request: CallRequest, call: Call) -> Steps:
         # The calls that made the map what it is may not have been kept.
         everything = [(WHOLE, "calls were dropped")] if self._recorder.journal.full else []
         for part in everything:
             yield from self._reread(task, [part])
-        lines = yield from self._reread(task, [(part, "the call failed") for part in self._ranges(request)])
+        lines = yield from self._reread(task, [(part, "the call failed") for part in self._reread_after(row, request)])
         if self._prober is None:
             from wxtrace.live.probe import Prober
 
             self._prober = Prober()
-        probe = yield from self._prober.probe(task, name, request, call, lines)
+        probe = yield from self._prober.probe(task, row, request, call, lines)
         if call.decided == UNDECIDED and probe.status.get("Seccomp") == "2":
             self._filters().answered(task)
         errno = f.errno_name(-call.result) if call.result is not None and -4096 < call.result < 0 else ""
         sampled: Optional[bool] = False
-        if may_be_refused(name, errno, call.decided == BY_FILTER):
+        if may_be_refused(row.name, errno, call.decided == BY_FILTER):
             sampled = yield from self._sample_stack(task, call)
         self._recorder.fact(probe if sampled is not None else replace(probe, unanswered=[*probe.unanswered, STACK]))
         self._recorder.call(call, keep=True)
         self._recorder.flush()
-        self._verify(task, name, call)
+        self._verify(task, row, request, call)
 
-    def _faked(self, task: Task, name: str, call: Call) -> Steps:
+    def _faked(self, task: Task, row: Syscall, request: CallRequest, call: Call) -> Steps:
         yield from self._sample_stack(task, call)
-        self._came_back(task, name, call)
+        self._came_back(task, row, request, call)
 
     def _sample_stack(self, task: Task, call: Call) -> Generator[Question, Any, Optional[bool]]:
         if self.unwinder is None:
@@ -233,72 +233,38 @@ class Observer:
             self._filter_watch = FilterWatch(self._recorder)
         return self._filter_watch
 
-    def _ranges(self, request: Request) -> List[Tuple[int, int]]:
+    def _reread_after(self, row: Syscall, request: CallRequest) -> List[Range]:
         """What a failed call may have changed all the same."""
-        name, start = request.name, request.addr
-        end = start + page_align_up(request.length, self._page_size)
-        if name in ("mprotect", "pkey_mprotect", "munmap") or (
-            name == "mmap" and request.flags & f.MAP_FIXED and not request.flags & f.MAP_FIXED_NOREPLACE
-        ):
-            ranges = [(start, end)]
-        elif name == "mremap":
-            target = request.new_addr
-            ranges = [(start, end)]
-            if request.flags & f.MREMAP_FIXED:
-                ranges.append((target, target + page_align_up(request.new_length, self._page_size)))
-        elif name == "shmdt" or (name == "shmat" and request.flags & f.SHM_REMAP):
-            ranges = [WHOLE]
-        else:
-            ranges = []
-        return [(low, high) for low, high in ranges if low < high <= 1 << 64]
+        return [(low, high) for low, high in row.reread(request, self._page_size) if low < high <= 1 << 64]
 
-    def _changed_ranges(self, call: Call) -> List[Tuple[int, int]]:
-        """Where the map may read otherwise after this call; nothing when it cannot be told."""
-        request = request_of(call.abi, call.number, call.args)
-        result, page = call.result or 0, self._page_size
-        start, length = request.addr, page_align_up(request.length, page)
-        if request.name == "mmap" and result > 0:
-            return [(result, result + length)]
-        if request.name in ("mprotect", "pkey_mprotect") and not (request.prot or 0) & f.GROWSDOWN:
-            return [(start, start + length)]
-        if request.name in ("munmap", "madvise", "mseal"):
-            return [(start, start + length)]
-        return []
-
-    def _success(self, task: Task, name: str, call: Call) -> None:
-        special = _SPECIAL.get(name)
-        implied = task.personality & f.READ_IMPLIES_EXEC
-        if special is None and not implied:
+    def _success(self, task: Task, row: Syscall, request: CallRequest, call: Call) -> None:
+        if isinstance(request, Personality):
+            if request.persona != ASK:
+                task.personality = request.persona
             return
-        if special is not None and not implied and not special(call.args):
-            return
-        if name == "personality":
-            if call.args[0] & 0xFFFFFFFF != 0xFFFFFFFF:
-                task.personality = call.args[0] & 0xFFFFFFFF
-            return
-        if name == "prctl" and call.args[0] & 0xFFFFFFFF == f.PR_SET_NAME:
+        if isinstance(request, Prctl) and request.option == f.PR_SET_NAME:
             comm = read_proc(task.tid, "comm", 64).rstrip(b"\n")
             self._recorder.fact(Named(task.tid, os.fsdecode(comm)))
             return
-        if name == "seccomp" or (name == "prctl" and call.args[0] & 0xFFFFFFFF == f.PR_SET_SECCOMP):
+        if isinstance(request, Seccomp) or (isinstance(request, Prctl) and request.option == f.PR_SET_SECCOMP):
             self._filters().installed(task, call.abi, call.number, call.args)
             return
-        if name in ("prctl", "arch_prctl"):
-            self.resync(task, *WHOLE, why=name)
+        if isinstance(request, (Prctl, ArchPrctl)):
+            self.resync(task, *WHOLE, why=row.name)
             return
         if not task.space.passed <= {task}:
             # Somebody has the map locked, for as long as nobody knows.
             task.space.stale = True
             return
         try:
-            lines = self._mapped_by(task, name, call)
+            lines = self._mapped_by(task, request, call)
         except OSError:
             return
         if lines:
-            self._recorder.fact(Mapped(task.tid, lines, _open_for_writing(task.tid, name, call.args)))
-            if name in ("mmap", "mmap2"):
+            self._recorder.fact(Mapped(task.tid, lines, _open_for_writing(task.tid, request)))
+            if isinstance(request, Mmap):
                 task.space.library = library_mapped(task.space.library, call.args, lines[0])
-                if "san" in lines[0].path and call.args[2] & f.PROT_EXEC:
+                if "san" in lines[0].path and request.prot & f.PROT_EXEC:
                     self._warn_of_sanitizer(task, lines[0].path)
 
     def _warn_of_sanitizer(self, task: Task, path: str) -> None:
@@ -314,41 +280,39 @@ class Observer:
         if warning is not None:
             self._recorder.fact(Note("sanitizer", warning, task.tid))
 
-    def _unloaded(self, task: Task, call: Call, code: MapLine) -> Steps:
+    def _unloaded(self, task: Task, row: Syscall, request: CallRequest, call: Call, code: MapLine) -> Steps:
         """A library that goes as soon as it came may be one that the loader refused."""
         found = yield Question(library_unloaded, (task.tid, code))
         if found:
             self._recorder.fact(Unloading(task.tid, *found))
-        self._came_back(task, "munmap", call)
+        self._came_back(task, row, request, call)
 
-    def _mapped_by(self, task: Task, name: str, call: Call) -> List[MapLine]:
-        request = request_of(call.abi, call.number, call.args)
+    def _mapped_by(self, task: Task, request: CallRequest, call: Call) -> List[MapLine]:
         result = call.result or 0
         maps = task.space.maps_file(task.tid)
-        if name in ("mprotect", "pkey_mprotect"):
-            end = request.addr + page_align_up(request.length, self._page_size)
-            return maps.range(request.addr, end)
-        if name == "io_setup":
+        if isinstance(request, Mprotect):
+            return maps.range(request.addr, request.addr + page_align_up(request.length, self._page_size))
+        if isinstance(request, IoSetup):
             size = 4 if call.abi == Abi.I386 else 8
-            context = read_memory(task.tid, call.args[1], size)
+            context = read_memory(task.tid, request.context_address, size)
             if context is None:
                 return []
             result = struct.unpack("<I" if size == 4 else "<Q", context)[0]
-        if name == "brk":
+        if isinstance(request, Brk):
             result -= 1
         line = maps.at(result)
         return [line] if line is not None else []
 
 
-def _open_for_writing(tid: int, name: str, args: Words) -> bool:
+def _open_for_writing(tid: int, request: CallRequest) -> bool:
     """Whether an executable mapping was made of a descriptor that can be written to.
 
     The links in /proc/PID/fd have the mode of the open file as their permissions (fs/proc/fd.c:tid_fd_update_inode).
     """
-    if name not in ("mmap", "mmap2") or not args[2] & f.PROT_EXEC or args[3] & f.MAP_ANONYMOUS:
+    if not isinstance(request, Mmap) or not request.prot & f.PROT_EXEC or request.flags & f.MAP_ANONYMOUS:
         return False
     try:
-        return bool(os.lstat("/proc/%d/fd/%d" % (tid, args[4] & 0xFFFFFFFF)).st_mode & stat.S_IWUSR)
+        return bool(os.lstat("/proc/%d/fd/%d" % (tid, request.fd)).st_mode & stat.S_IWUSR)
     except OSError:
         return False
 
@@ -357,30 +321,3 @@ def _who_decided(task: Task) -> int:
     if task.reached_kernel:
         return BY_KERNEL
     return BY_FILTER if task.filtered and task.reached_kernel is not None else UNDECIDED
-
-
-_Predicate = Callable[[Words], bool]
-_SPECIAL: Dict[str, _Predicate] = {
-    # Anything but plain private anonymous memory: the object, its inode and the given protection are in maps.
-    "mmap": lambda a: bool(a[3] & ~_PLAIN_ANONYMOUS) or a[3] & 0x23 != 0x22,
-    "mmap2": lambda a: bool(a[3] & ~_PLAIN_ANONYMOUS) or a[3] & 0x23 != 0x22,
-    "mprotect": lambda a: bool(a[2] & (f.GROWSDOWN | f.GROWSUP)),
-    "pkey_mprotect": lambda a: bool(a[2] & (f.GROWSDOWN | f.GROWSUP)),
-    "brk": lambda a: False,
-    "mremap": lambda a: False,
-    "shmat": lambda a: True,
-    "io_setup": lambda a: True,
-    "io_destroy": lambda a: False,
-    "map_shadow_stack": lambda a: True,
-    "personality": lambda a: True,
-    "prctl": lambda a: a[0] & 0xFFFFFFFF in (f.PR_SET_NAME, f.PR_SET_SECCOMP, _PR_SET_MM),
-    "arch_prctl": lambda a: True,
-    "seccomp": lambda a: a[0] & 0xFFFFFFFF == f.SECCOMP_SET_MODE_FILTER,
-    "ptrace": lambda a: False,
-    "fork": lambda a: False,
-    "vfork": lambda a: False,
-    "clone": lambda a: False,
-    "clone3": lambda a: False,
-    "memfd_secret": lambda a: False,
-    "remap_file_pages": lambda a: False,
-}

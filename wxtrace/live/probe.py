@@ -39,11 +39,15 @@ from wxtrace.live.registers import registers
 from wxtrace.live.statx import known_file
 from wxtrace.live.task import Task
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
-from wxtrace.model.facts import BY_FILTER, BY_KERNEL, LIBRARY, MAP, MODULES, OPEN_FILE, Call, Probe
+from wxtrace.model.facts import BY_FILTER, LIBRARY, MAP, MODULES, OPEN_FILE, Call, Probe
 from wxtrace.model.objects import Descriptor, MountFact
 from wxtrace.model.restrictions import ModuleState, SelinuxState
-from wxtrace.model.syscalls.table import request_of
+from wxtrace.model.syscalls.brk import Brk
+from wxtrace.model.syscalls.memfd import MemfdCreate
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.row import CallRequest, Evidence, Syscall
+from wxtrace.model.syscalls.shm import Shmat
 from wxtrace.model.task_size import searched_below, task_size
 
 __all__ = ["Prober"]
@@ -57,10 +61,6 @@ MOST_DEBT_SECONDS = 5.0
 MOST_KINDS, MOST_LINES = 4096, 4
 
 _EACCES, _EPERM, _EMFILE = -13, -1, -24
-_HOOKED = frozenset({"mmap", "mmap2", "mprotect", "pkey_mprotect", "shmat", "remap_file_pages", "mremap"})
-"""Calls in which security modules have a say (include/linux/lsm_hook_defs.h)."""
-_NEEDING_ROOM = frozenset({"mmap", "mmap2", "mremap", "shmat"})
-_CPU_CALLS = frozenset({"pkey_mprotect", "pkey_alloc", "pkey_free", "map_shadow_stack", "arch_prctl"})
 _SYSCTLS = (
     "vm/max_map_count",
     "vm/overcommit_memory",
@@ -101,7 +101,9 @@ class Prober:
         self._refilled = time.monotonic()
         self._kinds: Set[Tuple[object, ...]] = set()
 
-    def probe(self, task: Task, name: str, request: Request, call: Call, lines: Sequence[MapLine] = ()) -> Looking:
+    def probe(
+        self, task: Task, row: Syscall, request: CallRequest, call: Call, lines: Sequence[MapLine] = ()
+    ) -> Looking:
         """Everything a rule may want to see about this failed call; what a tracee can hold up is asked for.
 
         `lines`: its range, as read again.
@@ -109,8 +111,8 @@ class Prober:
         self._refill()
         # The tracer's own time: on a busy machine the same look takes ten times as long by the clock.
         start = time.thread_time()
-        first = self._first_of_its_kind(task, name, request, call, lines)
-        steps = self._full_or_short(task, name, request, call, self._budget <= (-MOST_DEBT_SECONDS if first else 0))
+        first = self._first_of_its_kind(task, row, request, call, lines)
+        steps = self._full_or_short(task, row, request, call, self._budget <= (-MOST_DEBT_SECONDS if first else 0))
         answer = None
         while True:
             # Only what keeps everybody waiting counts: while a question is open, the others go on.
@@ -125,7 +127,7 @@ class Prober:
             self._refill()
             start = time.thread_time()
 
-    def _full_or_short(self, task: Task, name: str, request: Request, call: Call, short: bool) -> Looking:
+    def _full_or_short(self, task: Task, row: Syscall, request: CallRequest, call: Call, short: bool) -> Looking:
         tid = task.tid
         try:
             regs = registers(tid)
@@ -135,15 +137,16 @@ class Prober:
         comm = os.fsdecode(read_proc(tid, "comm", 64).rstrip(b"\n"))
         status = parse_status(read_proc(tid, "status", 65536))
         unanswered: List[str] = []
-        short_of_memory = call.result in (-12, -11) or name == "brk"
+        needs = row.evidence
+        short_of_memory = call.result in (-12, -11) or isinstance(request, Brk)
         personality = _hex(read_proc(tid, "personality", 64))
         vmas, complete, room = [], False, Room()
         if not short:
             below = None
-            if name in _NEEDING_ROOM:
+            if Evidence.ROOM in needs:
                 end = task_size(call.abi, address_bits(), self._page_size, personality or 0)
-                below = searched_below(request_of(call.abi, call.number, call.args), end, self._page_size)
-            asked = (tid, self._ranges(request, task.space.brk), short_of_memory, below)
+                below = searched_below(request, end, self._page_size)
+            asked = (tid, row.looks_at(request, task.space.brk), short_of_memory, below)
             seen = (yield Question(_look_at_map, asked)) if task.space.in_use_beside(task) else _look_at_map(*asked)
             if seen is None:
                 unanswered.append(MAP)
@@ -157,10 +160,10 @@ class Prober:
         except DecodeError:
             pass
         denied = call.result in (_EACCES, _EPERM)
-        about_descriptors = name.startswith("memfd") or call.result == _EMFILE
-        same = same_namespaces(tid) if name in ("memfd_create", "shmat") else False
+        about_descriptors = Evidence.OPEN_FILES in needs or call.result == _EMFILE
+        same = same_namespaces(tid) if Evidence.NAMESPACES in needs else False
         descriptor = None
-        if name == "mmap" or name == "mmap2":
+        if isinstance(request, Mmap):
             if not request.flags & f.MAP_ANONYMOUS:
                 descriptor = self._descriptor(tid, request.fd)
                 if descriptor.kind == "regular file":
@@ -175,10 +178,10 @@ class Prober:
                         descriptor = replace(
                             descriptor, seals=answer[0], append_only=answer[1], huge_page_size=answer[2]
                         )
-        huge = _about_huge_pages(name, request, descriptor)
+        huge = _about_huge_pages(request, descriptor)
         mounts = self._mounts(tid, vmas)
         selinux = modules = None
-        if not short and denied and call.decided != BY_FILTER and name in _HOOKED:
+        if not short and denied and call.decided != BY_FILTER and Evidence.MODULES in needs:
             known = security_modules() or []
             context = read_proc(tid, "attr/current", 4097)
             asked_for = (tid, request, vmas, mounts, known, context)
@@ -195,12 +198,12 @@ class Prober:
             library = yield Question(library_of_line, (tid, code))
             if library is None:
                 unanswered.append(LIBRARY)
-            elif library.trouble and not (request.prot or 0) & f.GROWSDOWN:
+            elif library.trouble and not (isinstance(request, Mprotect) and request.prot & f.GROWSDOWN):
                 # Data that is no program is nobody's library.
                 library = None
         seccomp_filters = status.get("Seccomp_filters", "0")
         mdwe = None
-        if not short and self._wants_mdwe(request, call) and seccomp_filters == ("1" if task.filtered else "0"):
+        if not short and _wants_mdwe(row, call) and seccomp_filters == ("1" if task.filtered else "0"):
             mdwe = query_mdwe(task)
         return Probe(
             tid=tid,
@@ -213,7 +216,7 @@ class Prober:
             status={key: status[key] for key in _STATUS if key in status},
             limits=parse_limits(read_proc(tid, "limits", 16384)),
             map_count=room.map_count,
-            sysctl={} if short and call.result == _EACCES and name in _HOOKED else _sysctls(),
+            sysctl={} if short and call.result == _EACCES and Evidence.MODULES in needs else _sysctls(),
             meminfo=_meminfo(tid) if short_of_memory or huge else {},
             descriptor=descriptor,
             mounts=mounts,
@@ -230,20 +233,22 @@ class Prober:
             open_fds=_count_fds(tid) if about_descriptors and not short else None,
             library=library,
             same_namespaces=same,
-            cpu_features=cpu_features() if name in _CPU_CALLS and not short else None,
+            cpu_features=cpu_features() if Evidence.CPU in needs and not short else None,
             largest_gap=room.largest_gap,
             largest_low_gap=room.largest_low_gap,
             huge_pages=huge_pages() if huge else None,
-            segment=segment(request.fd) if name == "shmat" and same else None,
+            segment=segment(request.shmid) if isinstance(request, Shmat) and same else None,
             data_size=data_size,
             unanswered=unanswered,
         )
 
-    def _first_of_its_kind(self, task: Task, name: str, request: Request, call: Call, lines: Sequence[MapLine]) -> bool:
+    def _first_of_its_kind(
+        self, task: Task, row: Syscall, request: CallRequest, call: Call, lines: Sequence[MapLine]
+    ) -> bool:
         # What the mapping of an object may become, only a look at this very mapping tells.
         memory = tuple(line._replace(path="") if line.inode else line.perms for line in lines[:MOST_LINES])
-        asked = ((request.prot or 0) & 7, request.flags, request.length.bit_length())
-        kind = (task.pid, name, call.result, asked, memory)
+        asked = tuple(getattr(request, field, 0) for field in ("prot", "flags", "advice", "shmflg"))
+        kind = (task.pid, row.name, call.result, asked, request.length.bit_length(), memory)
         if kind in self._kinds:
             return False
         if len(self._kinds) >= MOST_KINDS:
@@ -255,28 +260,6 @@ class Prober:
         now = time.monotonic()
         self._budget = min(BUDGET_SECONDS, self._budget + (now - self._refilled) * REFILL)
         self._refilled = now
-
-    def _ranges(self, request: Request, brk: Optional[int]) -> List[Tuple[int, int]]:
-        """Where the map matters."""
-        if request.name in ("memfd_create", "seccomp", "ptrace", "personality", "prctl"):
-            return []
-        start, end = request.addr, request.addr + max(request.length, 1)
-        if request.name == "mmap" and not request.flags & (f.MAP_FIXED | f.MAP_FIXED_NOREPLACE):
-            return []
-        if request.name == "brk" and brk is not None:
-            start, end = min(start, brk), max(start, brk) + 1
-        ranges = [(start, end)]
-        if request.name == "mremap" and request.flags & f.MREMAP_FIXED:
-            ranges.append((request.new_addr, request.new_addr + max(request.new_length, 1)))
-        return ranges
-
-    def _wants_mdwe(self, request: Request, call: Call) -> bool:
-        if call.result != _EACCES or (call.decided != BY_KERNEL and call.decided != 0):
-            return False
-        wants_exec = bool((request.prot or 0) & f.PROT_EXEC) or (
-            request.name == "shmat" and bool(request.flags & f.SHM_EXEC)
-        )
-        return wants_exec or request.name in ("mmap", "mprotect")
 
     def _mounts(self, tid: int, vmas: List[Vma]) -> Dict[str, MountFact]:
         """The mounts of the files in range, by device number as maps writes it."""
@@ -311,6 +294,10 @@ class Prober:
         except DecodeError:
             pass
         return Descriptor(link, info.get("flags"), kind, mount)
+
+
+def _wants_mdwe(row: Syscall, call: Call) -> bool:
+    return Evidence.MDWE in row.evidence and call.result == _EACCES and call.decided != BY_FILTER
 
 
 def _look_at_map(
@@ -375,7 +362,7 @@ def _huge_page_size(libc: ctypes.PyDLL, fd: int) -> Optional[int]:
 
 
 def _asked_modules(
-    tid: int, request: Request, vmas: List[Vma], mounts: Dict[str, MountFact], known: List[str], context: bytes
+    tid: int, request: CallRequest, vmas: List[Vma], mounts: Dict[str, MountFact], known: List[str], context: bytes
 ) -> Tuple[Optional[SelinuxState], Optional[ModuleState]]:
     # Only where a call was refused with their errnos: most programs never need the imports.
     from wxtrace.live.module_evidence import module_state
@@ -411,11 +398,11 @@ def _meminfo(tid: int) -> Dict[str, int]:
     return {key: sizes[key] for key in _MEMINFO if key in sizes}
 
 
-def _about_huge_pages(name: str, request: Request, descriptor: Optional[Descriptor]) -> bool:
-    if name in ("mmap", "mmap2"):
+def _about_huge_pages(request: CallRequest, descriptor: Optional[Descriptor]) -> bool:
+    if isinstance(request, Mmap):
         huge_file = descriptor is not None and descriptor.huge_page_size is not None
         return huge_file or bool(request.flags & f.MAP_HUGETLB)
-    return name == "memfd_create" and bool(request.flags & f.MFD_HUGETLB)
+    return isinstance(request, MemfdCreate) and bool(request.flags & f.MFD_HUGETLB)
 
 
 def _count_fds(tid: int) -> Optional[int]:

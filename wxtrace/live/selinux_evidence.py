@@ -19,11 +19,13 @@ from wxtrace.live.filecontexts import file_context
 from wxtrace.live.procfs import read_link, read_proc
 from wxtrace.live.selinuxfs import Selinuxfs
 from wxtrace.model import flags as f
-from wxtrace.model.calls import Request
 from wxtrace.model.causes.mappings import has_object
 from wxtrace.model.causes.selinux.checks import LOW, class_of, is_labelled_by_place
 from wxtrace.model.objects import MountFact
 from wxtrace.model.restrictions import DESCRIPTOR, PolicyAnswer, SelinuxState
+from wxtrace.model.syscalls.mmap import Mmap
+from wxtrace.model.syscalls.mprotect import Mprotect
+from wxtrace.model.syscalls.row import CallRequest
 
 __all__ = ["selinux_state"]
 
@@ -44,7 +46,7 @@ class _Object(NamedTuple):
 
 def selinux_state(
     tid: int,
-    request: Request,
+    request: CallRequest,
     vmas: Sequence[Vma],
     mounts: Mapping[str, MountFact],
     context: bytes,
@@ -71,7 +73,7 @@ def selinux_state(
     why_not = ""
     try:
         answers.append(_answer(fs, domain, _Object("", domain, "process"), _OF_PROCESS))
-        if request.name != "mprotect" and request.addr < LOW:
+        if not isinstance(request, Mprotect) and request.start < LOW:
             answers.append(_answer(fs, domain, _Object("", domain, "memprotect"), ["mmap_zero"]))
         for thing in _objects(fs, tid, request, vmas, mounts):
             answers.append(_answer(fs, domain, thing, _OF_OBJECT))
@@ -114,17 +116,17 @@ def _reason(error: Exception) -> str:
 
 
 def _objects(
-    fs: Selinuxfs, tid: int, request: Request, vmas: Sequence[Vma], mounts: Mapping[str, MountFact]
+    fs: Selinuxfs, tid: int, request: CallRequest, vmas: Sequence[Vma], mounts: Mapping[str, MountFact]
 ) -> List[_Object]:
-    if request.name == "mmap":
+    if isinstance(request, Mmap):
         if request.flags & f.MAP_ANONYMOUS:
             return []
         label = _label("/proc/%d/fd/%d" % (tid, request.fd))
         link = read_link(tid, "fd/%d" % request.fd)
         return [_Object(DESCRIPTOR, label, _class(fs, link), link)] if label else []
     found = []
-    end = request.addr + max(request.length, 1)
-    lines = [vma.line for vma in vmas if vma.line.end > request.addr and vma.line.start < end]
+    end = request.start + max(request.length, 1)
+    lines = [vma.line for vma in vmas if vma.line.end > request.start and vma.line.start < end]
     by_inode: Optional[Dict[int, str]] = None
     for line in [line for line in lines if has_object(line)][:MOST_OBJECTS]:
         label = _label("/proc/%d/map_files/%x-%x" % (tid, line.start, line.end))

@@ -14,13 +14,13 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, TextIO, Tuple
 
 from wxtrace.errors import OutputError, RecordError
 from wxtrace.model import facts
-from wxtrace.model.calls import RETURNS_ADDRESS, symbolic_args
 from wxtrace.model.enumerations import Abi, Outcome
 from wxtrace.model.event import Amendment, CallStack, Event, Touched
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
 from wxtrace.model.syscalls.mmap import has_unreadable_block
+from wxtrace.model.syscalls.table import returns_address, symbolic_args
 from wxtrace.record.spool import open_spool
 
 __all__ = ["SCHEMA_ID", "schema_text", "write_timeline"]
@@ -128,7 +128,7 @@ class _Writer:
             details = {key: _argument(value) for key, value in (event.details or {}).items()}
             abi, args, raw = _encode(self._abi_of(event)), _encode(details), "[]"
         result: Any = event.result
-        if result is not None and event.name in RETURNS_ADDRESS:
+        if result is not None and returns_address(event.name):
             result = '"%#x"' % result
         stack = self._stacks.get(event.n)
         return _EVENT % (

@@ -119,7 +119,6 @@ BAD = Cause(
     "mm/mmap.c:ksys_mmap_pgoff",
     {"process": Case("{fact}", (developer("Pass a descriptor from pidfd_open."),))},
     outcome=Outcome.FAILED,
-    outcomes={"process_madvise": Outcome.FAILED},
 )
 NOT_MAPPABLE = Cause(
     "fd.not-mappable",

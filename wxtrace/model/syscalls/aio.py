@@ -11,7 +11,7 @@ from wxtrace.model.region import provenance_of_line
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.effect import EffectContext, gone, map_new
-from wxtrace.model.syscalls.row import EVERYTHING, Aim, Evidence, Range, Syscall, Words, unsigned32
+from wxtrace.model.syscalls.row import EVERYTHING, Aim, Range, Syscall, Words, unsigned32
 
 if TYPE_CHECKING:
     from wxtrace.model.causes.order import Order
@@ -113,7 +113,6 @@ ROWS = (
         changes_map=True,
         effect=_setup,
         aims=_no_aim,
-        evidence=(Evidence.ROOM,),
         checks=_setup_checks,
     ),
     Syscall(

@@ -91,6 +91,7 @@ ROWS = (
         silent=True,
         in_every_kernel=True,
         affects=_affects,
+        implies_exec=True,
         changes_map=True,
         effect=_effect,
         aims=_aims,

@@ -205,6 +205,7 @@ _MMAP = Syscall(
     affects=_affects,
     plain=_plain,
     shown=_shown,
+    implies_exec=True,
     changes_map=True,
     changed=_changed,
     effect=_effect,

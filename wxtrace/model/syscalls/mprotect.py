@@ -143,6 +143,7 @@ _MPROTECT = Syscall(
     affects=_affects,
     plain=lambda a: not a[2] & _GROWS,
     shown=lambda a: bool(a[2] & _GROWS),
+    implies_exec=True,
     changes_map=True,
     changed=_changed,
     splits=True,

@@ -177,6 +177,8 @@ class Syscall(Frozen):
     plain: Callable[[Words], bool] = _never
     # Whether what it mapped is read from /proc/PID/maps after it.
     shown: Callable[[Words], bool] = _never
+    # Whether it asks for a protection, to which READ_IMPLIES_EXEC adds execution: then what it got is read after it.
+    implies_exec: bool = False
     # Whether /proc/PID/maps may read otherwise after it, and where, as far as that can be told.
     changes_map: bool = False
     changed: Callable[[Any, int, int], List[Range]] = _no_range

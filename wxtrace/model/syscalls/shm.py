@@ -171,6 +171,7 @@ ROWS = (
         in_every_kernel=True,
         affects=_affects,
         shown=lambda a: True,
+        implies_exec=True,
         changes_map=True,
         effect=_attach,
         aims=_attach_aims,

@@ -26,10 +26,20 @@ from wxtrace.model.syscalls import (
     shadow_stack,
     shm,
 )
-from wxtrace.model.syscalls.row import CallRequest, Syscall, Words
+from wxtrace.model.syscalls.row import CallRequest, Returns, Syscall, Words
 from wxtrace.model.syscalls.spelling import address
 
-__all__ = ["BY_NAME", "BY_NUMBER", "NUMBERS", "SYSCALLS", "call_name", "request_of", "row_of", "symbolic_args"]
+__all__ = [
+    "BY_NAME",
+    "BY_NUMBER",
+    "NUMBERS",
+    "SYSCALLS",
+    "call_name",
+    "request_of",
+    "returns_address",
+    "row_of",
+    "symbolic_args",
+]
 
 SYSCALLS: Tuple[Syscall, ...] = tuple(
     row
@@ -81,6 +91,12 @@ def row_of(abi: int, number: int) -> Syscall:
 def call_name(abi: int, number: int) -> str:
     """The kernel's name of a call; `syscall_N` where it is not known."""
     return row_of(abi, number).name
+
+
+def returns_address(name: str) -> bool:
+    """Whether the result of a call is an address, shown in hex."""
+    row = BY_NAME.get(name)
+    return row is not None and row.returns is Returns.ADDRESS
 
 
 def request_of(abi: int, number: int, args: Words) -> CallRequest:

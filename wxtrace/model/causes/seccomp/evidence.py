@@ -10,14 +10,13 @@ import errno
 from typing import List, NamedTuple, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.calls import symbolic_args
 from wxtrace.model.causes.context import CallContext, Installed
 from wxtrace.model.causes.evidence import seen
 from wxtrace.model.causes.surroundings import belonging
 from wxtrace.model.event import Evidence
 from wxtrace.model.filters import Action, Asked, verdict
 from wxtrace.model.restrictions import Ancestor
-from wxtrace.model.syscalls.table import call_name
+from wxtrace.model.syscalls.table import call_name, symbolic_args
 
 __all__ = [
     "Said",
