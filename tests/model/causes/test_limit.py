@@ -14,7 +14,7 @@ from wxtrace.model.facts import Probe
 from wxtrace.model.objects import Descriptor, Segment
 
 NO_FD = -1
-R, RW = 1, 3
+R, RW, RWX = 1, 3, 7
 ANON, SHARED_ANON, FIXED, SHARED, PRIVATE = 0x22, 0x21, 0x10, 1, 2
 MAYMOVE, TO, LEAVE = 1, 3, 5
 NEW = AT + (1 << 30)
@@ -497,7 +497,8 @@ def test_memory_with_room_behind_it_does_not_move() -> None:
 
 # What is promised
 
-NOT_PROMISED, STRICT = "ENOMEM limit.overcommit", "ENOMEM limit.overcommit:strict"
+NOT_PROMISED = "ENOMEM limit.overcommit"
+SIZING, STRICT = "ENOMEM limit.overcommit:sizing", "ENOMEM limit.overcommit:sizing-strict"
 TOTAL = 1 << 30
 
 
@@ -513,13 +514,15 @@ def asks(prot: int, flags: int, length: int = TOTAL + 1, fd: int = NO_FD) -> Tup
 @pytest.mark.parametrize(
     "call, mode, said",
     [
-        (asks(RW, ANON), "0", NOT_PROMISED),
+        (asks(RW, ANON), "0", SIZING),
+        (asks(RWX, ANON), "0", NOT_PROMISED),
+        (asks(RWX, ANON), "2", NOT_PROMISED + ":strict"),
         (asks(RW, ANON, TOTAL), "0", LETS_THROUGH),
         (asks(RW, ANON), "1", LETS_THROUGH),
         (asks(R, ANON), "0", LETS_THROUGH),
-        (asks(R, SHARED_ANON), "0", NOT_PROMISED),
+        (asks(R, SHARED_ANON), "0", SIZING),
         (asks(RW, SHARED, fd=3), "0", LETS_THROUGH),
-        (asks(RW, PRIVATE, fd=3), "0", NOT_PROMISED),
+        (asks(RW, PRIVATE, fd=3), "0", SIZING),
         (asks(RW, ANON | f.MAP_NORESERVE), "0", LETS_THROUGH),
         (asks(RW, ANON | f.MAP_NORESERVE), "2", STRICT),
         (asks(RW, 0x20 | f.MAP_DROPPABLE), "0", LETS_THROUGH),
@@ -595,7 +598,7 @@ def test_brk_is_promised() -> None:
     assert asked(overcommit.overcommit, call, promising()) == "? NONE limit.overcommit"
 
 
-@pytest.mark.parametrize("kernel, said", [("6.12.1", LETS_THROUGH), ("6.11.9", NOT_PROMISED)])
+@pytest.mark.parametrize("kernel, said", [("6.12.1", LETS_THROUGH), ("6.11.9", SIZING)])
 def test_what_is_replaced_was_promised_already(kernel: str, said: str) -> None:
     call = ("mmap", AT, TOTAL + PAGE, RW, ANON | FIXED, NO_FD, 0)
     assert asked(overcommit.overcommit, call, promising(), replace(HOST, kernel=kernel)) == said
