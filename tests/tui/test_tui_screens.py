@@ -14,7 +14,7 @@ import pytest
 from tui.records import PAGE, RX, R, Recorded
 from tui.screen_kit import NEW, settled, shown
 from wxtrace.model.causes.diagnosis import Diagnosed
-from wxtrace.model.enumerations import Outcome
+from wxtrace.model.enumerations import Confidence, Outcome
 from wxtrace.model.event import Diagnosis, Evidence, Fix
 from wxtrace.model.judge import Judge
 from wxtrace.tui.app import TraceApp
@@ -36,7 +36,7 @@ def one_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the rules say, and how they say it, is for other tests."""
     evidence = (Evidence("the kernel said so", "a place that was read"), Evidence("and nobody else did", "the stops"))
     fixes = (Fix("developer", "Ask for less."), Fix("administrator", "Allow more.", "setsebool more on"))
-    diagnosis = Diagnosis("example", "kernel", "proved", "One sentence that says why.", evidence, fixes)
+    diagnosis = Diagnosis("example", "kernel", Confidence.PROVED, "One sentence that says why.", evidence, fixes)
     monkeypatch.setattr(Judge, "_diagnose", lambda *_: Diagnosed(diagnosis, Outcome.REFUSED, ()))
 
 

@@ -15,7 +15,7 @@ from wxtrace.model.facts import Probe
 from wxtrace.model.objects import Descriptor, Segment
 
 NO_FD = -1
-R, RW = 1, 3
+R, RW, RWX = 1, 3, 7
 ANON, SHARED_ANON, FIXED, SHARED, PRIVATE = 0x22, 0x21, 0x10, 1, 2
 MAYMOVE, TO, LEAVE = 1, 3, 5
 NEW = AT + (1 << 30)
