@@ -41,9 +41,7 @@ MOST_ENVIRONMENT = 1 << 20
 Words = Tuple[int, ...]
 
 _PLAIN_ANONYMOUS = f.MAP_ANONYMOUS | f.MAP_FIXED | f.MAP_NORESERVE | f.MAP_STACK | f.MAP_FIXED_NOREPLACE | 2
-_SILENT = frozenset(
-    {"munmap", "madvise", "mseal", "shmdt", "pkey_alloc", "pkey_free", "memfd_create", "process_madvise"}
-)
+_SILENT = frozenset({"munmap", "madvise", "mseal", "shmdt", "pkey_alloc", "pkey_free", "memfd_create"})
 
 
 _BIRTHS = frozenset({"fork", "vfork", "clone", "clone3"})
@@ -283,6 +281,10 @@ class Observer:
         if name == "seccomp" or (name == "prctl" and call.args[0] & 0xFFFFFFFF == f.PR_SET_SECCOMP):
             self._filters().installed(task, call.abi, call.number, call.args)
             return
+        if name == "process_madvise":
+            # Its ranges stand in memory that the target can hold.
+            task.space.unknown_to_forks = True
+            return
         if name in ("prctl", "arch_prctl"):
             self.resync(task, *WHOLE, why=name)
             return
@@ -376,6 +378,8 @@ _SPECIAL: Dict[str, _Predicate] = {
     "prctl": lambda a: a[0] & 0xFFFFFFFF in (f.PR_SET_NAME, f.PR_SET_SECCOMP, _PR_SET_MM),
     "arch_prctl": lambda a: True,
     "seccomp": lambda a: a[0] & 0xFFFFFFFF == f.SECCOMP_SET_MODE_FILTER,
+    # Only with the caller itself (mm/madvise.c:process_madvise_remote_valid).
+    "process_madvise": lambda a: a[3] & 0xFFFFFFFF in (f.ADVICE_DONTFORK, f.ADVICE_DOFORK),
     "ptrace": lambda a: False,
     "fork": lambda a: False,
     "vfork": lambda a: False,
