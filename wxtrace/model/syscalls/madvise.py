@@ -33,7 +33,7 @@ _OF_FORKS = frozenset({f.ADVICE_DONTFORK, f.ADVICE_DOFORK})
 
 
 class Madvise(NamedTuple):
-    """m_advise(2)."""
+    """madvise(2)."""
 
     addr: int
     length: int
@@ -49,7 +49,7 @@ class Madvise(NamedTuple):
 
 
 class ProcessMadvise(NamedTuple):
-    """process_m_advise(2)."""
+    """process_madvise(2)."""
 
     pidfd: int
     iovec: int
