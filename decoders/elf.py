@@ -50,7 +50,7 @@ class Section(NamedTuple):
 
 
 class ElfImage(NamedTuple):
-    """The headers of one file. `machine` is pyelftools' name (EM_X86_64), or hex when unknown.
+    """The headers of one file. `type` and `machine` are pyelftools' names (ET_EXEC, EM_X86_64), or hex when unknown.
 
     `stack_flags` are the PF_ bits of PT_GNU_STACK, None where that header is missing. `text_relocations`: DT_TEXTREL
     or DF_TEXTREL.
@@ -58,6 +58,7 @@ class ElfImage(NamedTuple):
 
     bits: int
     little_endian: bool
+    type: str
     machine: str
     loads: Tuple[Load, ...]
     stack_flags: Optional[int]
@@ -88,6 +89,7 @@ def decode_elf(source: Source) -> ElfImage:
     return ElfImage(
         bits=structs.elfclass,
         little_endian=structs.little_endian,
+        type=_name(header["e_type"]),
         machine=_name(header["e_machine"]),
         loads=tuple(
             Load(part["p_offset"], part["p_vaddr"], part["p_filesz"], part["p_flags"])

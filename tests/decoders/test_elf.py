@@ -36,6 +36,7 @@ BOTH = pytest.mark.parametrize("bits", [64, 32])
 def test_headers_of_a_library(bits: int) -> None:
     image = decode_elf(elf_file([Segment(PT_GNU_STACK, R | W)], bits=bits))
 
+    assert image.type == "ET_DYN"
     assert (image.bits, image.machine) == (bits, {64: "EM_X86_64", 32: "EM_386"}[bits])
     assert [(load.offset, load.vaddr, load.filesz, load.flags) for load in image.loads] == [(TEXT, TEXT, 256, R | X)]
 

@@ -22,6 +22,7 @@ MODES = ["accelerated", "full"]
 MAPS = [
     "read-implies-exec",
     "stack-growth",
+    "stack-split",
     "grows-down",
     "shared-segment",
     "aio-ring",
@@ -29,6 +30,7 @@ MAPS = [
     "huge-pages-missing",
     "remap",
     "not-inherited",
+    "not-inherited-by-process-madvise",
     "wiped-on-fork",
     "protection-keys",
     "fixed-over-everything",

@@ -102,6 +102,14 @@ def test_a_library_that_was_loaded_later(trace: Trace, program: Program) -> None
 
 
 @needs_libdw
+def test_a_program_at_a_fixed_address_that_maps_its_text_again(trace: Trace, program: Program) -> None:
+    """As V8 does: libdw must not be told of the file a second time."""
+    run = trace(program("stack_calls", NO_FRAME_POINTERS, "-no-pie"), "text-mapped-twice")
+
+    assert functions(stack_of(run))[:3] == [*CALLERS, "main"]
+
+
+@needs_libdw
 def test_32_bit_code_and_32_bit_calls_of_64_bit_code(trace: Trace, program: Program) -> None:
     foreign = stack_of(trace(program("stack_calls", NO_FRAME_POINTERS), "int80"))
     assert [frame["symbol"] for frame in foreign[:2]] == ["ask_as_i386", "main"]

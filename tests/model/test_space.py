@@ -222,6 +222,15 @@ def test_absorb_growth_grows_the_lowest_part_only(space: AddressSpace) -> None:
     assert extents(space) == [(6, 9, "rw-p"), (9, 10, "rwxp")]
 
 
+def test_absorb_growth_takes_what_a_call_has_cut_off_the_grown_part(space: AddressSpace) -> None:
+    """The stack had grown to page 2 when page 6 became read-only: our map knew of the pages from 8 on only."""
+    space.seed([anon(8, 10, path="[stack]")], 0, 1, False)
+    space.grow_down(at(6))
+    space.protect(at(6), at(7), 1)
+    space.absorb_growth([anon(2, 6), anon(6, 7, "r--p"), anon(7, 10, path="[stack]")])
+    assert extents(space) == [(2, 6, "rw-p"), (6, 7, "r--p"), (7, 10, "rw-p")]
+
+
 def test_absorb_growth_never_shrinks(space: AddressSpace) -> None:
     space.seed([anon(5, 10, path="[stack]")], 0, 1, False)
     space.absorb_growth([anon(7, 10, path="[stack]")])

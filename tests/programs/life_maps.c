@@ -5,6 +5,7 @@
 #include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #ifndef MREMAP_DONTUNMAP
@@ -36,6 +37,15 @@ static long stack_growth(void)
 	map(PAGE, RW);
 	deep(400);
 	return munmap(map(PAGE, R), PAGE);
+}
+
+static long stack_split(void)
+{
+	volatile char frame[100 * PAGE];
+	char *page = (char *)(((unsigned long)frame + 20 * PAGE) & -(unsigned long)PAGE);
+
+	frame[0] = 1;
+	return mprotect(page, PAGE, R);
 }
 
 static long grows_down(void)
@@ -129,6 +139,22 @@ static long not_inherited(void)
 	return status;
 }
 
+static long not_inherited_by_process_madvise(void)
+{
+	char *pages = map(4 * PAGE, RW);
+	struct iovec part = {pages + PAGE, PAGE};
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0), status;
+	pid_t child;
+
+	if (self < 0 || syscall(SYS_process_madvise, self, &part, 1L, MADV_DONTFORK, 0) != PAGE)
+		return 77; /* with oneself any advice is taken since Linux 6.13 */
+	child = fork();
+	if (child == 0)
+		_exit(mprotect(pages, PAGE, R));
+	need(child > 0 && waitpid(child, &status, 0) == child, "a child");
+	return status;
+}
+
 static long wiped_on_fork(void)
 {
 	char *pages = map(4 * PAGE, RW);
@@ -181,6 +207,7 @@ static long break_up_and_down(void)
 
 static const struct attempt cases[] = {
 	{"read-implies-exec", read_implies_exec}, {"stack-growth", stack_growth}, {"grows-down", grows_down},
+	{"stack-split", stack_split}, {"not-inherited-by-process-madvise", not_inherited_by_process_madvise},
 	{"shared-segment", shared_segment}, {"aio-ring", aio_ring}, {"memory-file", memory_file},
 	{"huge-pages-missing", huge_pages_missing}, {"remap", remap}, {"not-inherited", not_inherited},
 	{"wiped-on-fork", wiped_on_fork}, {"protection-keys", protection_keys},

@@ -5,6 +5,8 @@
  *   thread           thread_body, in another thread
  *   signal           on_signal, which handles a signal that main raised
  *   dlopen LIBRARY   main again, but both functions are those of LIBRARY (this file, compiled with -DLIBRARY)
+ *   text-mapped-twice
+ *                    main again, after it mapped its own code a second time
  *   int80            innermost_caller asks with `int 0x80` (64-bit code)
  *   anonymous        code in anonymous memory asks, called by main
  *   waiting          main, once for each line of input
@@ -103,6 +105,12 @@ int main(int argc, char **argv)
 #ifdef __x86_64__
 	} else if (!strcmp(how, "int80")) {
 		ask_as_i386(mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_32BIT, fd, 0));
+	} else if (!strcmp(how, "text-mapped-twice")) {
+		extern const char __executable_start[];
+		unsigned long text = ((unsigned long)main & -PAGE) - (unsigned long)__executable_start;
+
+		mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, (off_t)text);
+		outer_caller(page);
 	} else if (!strcmp(how, "anonymous")) {
 		ask_from_anonymous_memory();
 #endif

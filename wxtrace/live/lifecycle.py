@@ -69,7 +69,7 @@ class Lifecycle:
         space = parent.space if flags & _CLONE_VM else self.new_space()
         space.users += 1
         space.brk = parent.space.brk
-        space.stale = parent.space.stale
+        space.stale = parent.space.stale or (space is not parent.space and parent.space.unknown_to_forks)
         child = Task(tid, pid, space)
         child.full = parent.full
         child.filtered = parent.filtered

@@ -59,11 +59,18 @@ class Modules:
         return module
 
     def elf_files(self) -> List[Module]:
-        """Every module that is an ELF file for the code at the instruction pointer, once each."""
+        """Every module that is an ELF file for the code at the instruction pointer, once each.
+
+        A second mapping of the text of a program that is linked to a fixed address is none: libdw would take it for
+        that program once more, at the same address, and then know of neither.
+        """
         found: Dict[int, Module] = {}
         for line in self._sample.mappings:
             module = self.at(line.start)
-            if module is not None and module.elf is not None and module.elf.machine == _MACHINES[self._sample.bits]:
+            elf = module.elf if module is not None else None
+            if module is None or elf is None or elf.machine != _MACHINES[self._sample.bits]:
+                continue
+            if elf.type != "ET_EXEC" or module.bias == 0:
                 found.setdefault(module.base, module)
         return list(found.values())
 

@@ -28,6 +28,7 @@ from wxtrace.model.outcome import may_be_refused
 from wxtrace.model.syscalls.aio import IoSetup
 from wxtrace.model.syscalls.arch_prctl import ArchPrctl
 from wxtrace.model.syscalls.brk import Brk
+from wxtrace.model.syscalls.madvise import ProcessMadvise
 from wxtrace.model.syscalls.mmap import Mmap
 from wxtrace.model.syscalls.mprotect import Mprotect
 from wxtrace.model.syscalls.munmap import Munmap
@@ -248,6 +249,10 @@ class Observer:
             return
         if isinstance(request, Seccomp) or (isinstance(request, Prctl) and request.option == f.PR_SET_SECCOMP):
             self._filters().installed(task, call.abi, call.number, call.args)
+            return
+        if isinstance(request, ProcessMadvise):
+            # Its ranges stand in memory that the target can hold.
+            task.space.unknown_to_forks = True
             return
         if isinstance(request, (Prctl, ArchPrctl)):
             self.resync(task, *WHOLE, why=row.name)

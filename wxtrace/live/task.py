@@ -25,7 +25,7 @@ _with_open_maps: Dict[Space, None] = {}
 class Space:
     """One mm: who uses it, and whose map-changing calls are in flight (see gate.py)."""
 
-    __slots__ = ("brk", "holders", "id", "library", "maps", "passed", "queue", "stale", "users")
+    __slots__ = ("brk", "holders", "id", "library", "maps", "passed", "queue", "stale", "unknown_to_forks", "users")
 
     def __init__(self, id: int) -> None:
         self.id = id
@@ -36,6 +36,8 @@ class Space:
         # Whose call took too long to be waited for. From then on the map is stale, until it can be read again.
         self.passed: Set[Task] = set()
         self.stale = False
+        # Whether parts of it were marked that a fork leaves out, and it is not known which.
+        self.unknown_to_forks = False
         self.maps: Optional[MapsFile] = None
         self.brk: Optional[int] = None
         # The library that was mapped last: its start, and the line of its code (libraries.py).

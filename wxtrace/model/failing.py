@@ -9,7 +9,7 @@ from wxtrace.model.event import Touched
 from wxtrace.model.region import Piece
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls.effect import gone
-from wxtrace.model.syscalls.row import Aim, CallRequest, Range, Syscall
+from wxtrace.model.syscalls.row import Aim, CallRequest, Range, Syscall, page_align_up
 
 __all__ = ["apply_failure"]
 
@@ -32,8 +32,9 @@ def apply_failure(
     aim = row.aims(request, space, page_size)
     before = {old.start: old for old, new in changes if old is not None}
     touched = []
-    for low, high in (aim.own, aim.replaced):
-        for piece in _pieces_aimed_at(space, aim, (low, high)):
+    for part in (aim.own, aim.replaced):
+        low, high = part[0] // page_size * page_size, page_align_up(part[1], page_size)
+        for piece in _pieces_aimed_at(space, aim, part):
             old = before.pop(piece.start, piece)
             region = piece.region
             touched.append(

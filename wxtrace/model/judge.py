@@ -15,7 +15,7 @@ from wxtrace.model.failing import apply_failure
 from wxtrace.model.processes import Pending, SpaceState, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
 from wxtrace.model.syscalls.ptrace import Ptrace
-from wxtrace.model.syscalls.row import CallRequest, Other, Syscall
+from wxtrace.model.syscalls.row import CallRequest, Other, Syscall, page_align_up
 from wxtrace.model.syscalls.shm import Shmdt
 from wxtrace.model.syscalls.table import row_of
 
@@ -68,8 +68,11 @@ class Judge:
     def apply_resynced(self, task: TaskState) -> List[Tuple[Optional[Piece], Optional[Piece]]]:
         """Bring the space to what was read again; (before, after) for what that changed."""
         changes: List[Tuple[Optional[Piece], Optional[Piece]]] = []
+        page = self.cast.page_size
         for resync in self._resynced.pop(task.tid, ()):
-            changes += task.state.space.resync(resync.start, resync.end, resync.lines)
+            # A call may speak of parts of pages; the lines are of whole ones.
+            start, end = resync.start // page * page, page_align_up(resync.end, page)
+            changes += task.state.space.resync(start, end, resync.lines)
         return changes
 
     def _context(

@@ -216,11 +216,18 @@ class AddressSpace:
     def absorb_growth(self, lines: Iterable[MapLine]) -> None:
         """Follow growing regions down to where /proc shows them: no call tells when a stack grew."""
         for line in lines:
-            piece = self.at(line.end - 1)
-            if piece is not None and piece.region.grows_down:
-                lowest = next(iter(self.overlapping(line.start, line.end)))
-                if line.start < lowest.start and lowest.region.grows_down:
-                    self.grow_down(line.start)
+            if self.at(line.end - 1) is None:
+                self._absorb_cut_off(line)
+                continue
+            lowest = next(iter(self.overlapping(line.start, line.end)))
+            if line.start < lowest.start and lowest.region.grows_down:
+                self.grow_down(line.start)
+
+    def _absorb_cut_off(self, line: MapLine) -> None:
+        """What had grown before a call changed the pages above it has a line of its own, with what it grew with."""
+        above = self.at(line.end)
+        if above is not None and above.region.grows_down and line.inode == 0 and line.perms[3] == "p":
+            self.put(Piece(line.start, line.end, above.region, f.prot_of_letters(line.perms)))
 
     def _insert(self, piece: Piece) -> None:
         insort(self._starts, piece.start)

@@ -33,7 +33,7 @@ _OF_FORKS = frozenset({f.ADVICE_DONTFORK, f.ADVICE_DOFORK})
 
 
 class Madvise(NamedTuple):
-    """m_advise(2)."""
+    """madvise(2)."""
 
     addr: int
     length: int
@@ -49,7 +49,7 @@ class Madvise(NamedTuple):
 
 
 class ProcessMadvise(NamedTuple):
-    """process_m_advise(2)."""
+    """process_madvise(2)."""
 
     pidfd: int
     iovec: int
@@ -161,6 +161,8 @@ ROWS = (
             ("flags", s.hexadecimal32),
         ),
         lambda a: ProcessMadvise(signed32(a[0]), a[1], a[2], unsigned32(a[3]), unsigned32(a[4])),
+        # Only with the caller itself (mm/madvise.c:process_madvise_remote_valid).
+        shown=lambda a: unsigned32(a[3]) in _OF_FORKS,
         feature_test=True,
         since=(5, 10),
         checks=_process_checks,
