@@ -1,7 +1,7 @@
 """A timeline that somebody sent, opened for looking around: read once, and kept in a file of our own meanwhile.
 
-Its maps are drawn from what each event touched. A region's protection is known from the first event that touched it
-on; where none ever did, a timeline does not tell it.
+Its maps are drawn from what each event touched, over the regions that were found, each with its protection. A timeline
+older than that member tells it only from the first event on that touched the region.
 """
 
 from __future__ import annotations
@@ -203,10 +203,16 @@ class _Maps:
         self.origins = _Known()
         self._by_id: Dict[int, SpaceState] = {}
         self._found_in: Dict[int, List[Region]] = {}
+        # The children of a fork, by its event.
+        self._forked_at: Dict[int, List[SpaceState]] = {}
         for state in timeline.spaces:
             fresh = SpaceState(AddressSpace(state.space.id, _no_region), state.parent, state.forked_at)
+            # One that nobody uses changes no more (wxtrace.model.checkpoint), and these all may.
+            fresh.users = 1
             self.spaces.append(fresh)
             self._by_id[state.space.id] = fresh
+            if state.forked_at is not None:
+                self._forked_at.setdefault(state.forked_at, []).append(fresh)
 
     def know(self, region: Region, word: Optional[str]) -> None:
         """A region of the timeline. What no event of its own space made was there from the start."""
@@ -232,7 +238,7 @@ class _Maps:
         space = state.space
         for region in self._found_in.pop(event.space, ()):
             space.remove(region.start, region.end)
-            space.put(Piece(region.start, region.end, region, self.origins.prots.get(region.id, UNKNOWN_PROT)))
+            space.put(Piece(region.start, region.end, region, self._first_prot(region)))
         for part in event.touched:
             known = self.origins.regions.get(part.region) if part.region is not None else None
             if known is None or part.start >= part.end:
@@ -240,6 +246,32 @@ class _Maps:
             space.remove(part.start, part.end)
             if part.after is not None:
                 space.put(Piece(part.start, part.end, known, f.prot_of_letters(part.after), part.sealed_by))
+        for child in self._forked_at.get(event.n, ()):
+            if child.parent == event.space and child is not state:
+                self._fork(space, child.space)
+
+    def _fork(self, parent: AddressSpace, child: AddressSpace) -> None:
+        """The child's regions are copies of its parent's, as far as those are mapped at the fork."""
+        for region in self._found_in.pop(child.id, ()):
+            if region.found_prot is not None:
+                # Found by a later look at the map; no event tells when it came.
+                child.remove(region.start, region.end)
+                child.put(Piece(region.start, region.end, region, region.found_prot))
+                continue
+            for piece in parent.overlapping(region.start, region.end):
+                if _is_copy(region, piece.region):
+                    prot = piece.prot if piece.prot != UNKNOWN_PROT else self._first_prot(region)
+                    child.remove(piece.start, piece.end)
+                    child.put(piece._replace(region=region, prot=prot))
+
+    def _first_prot(self, region: Region) -> int:
+        if region.found_prot is not None:
+            return region.found_prot
+        return self.origins.prots.get(region.id, UNKNOWN_PROT)
+
+
+def _is_copy(region: Region, original: Region) -> bool:
+    return (region.start, region.end, region.created_by) == (original.start, original.end, original.created_by)
 
 
 def _no_region(*_: object) -> Region:

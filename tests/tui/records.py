@@ -9,14 +9,14 @@ from typing import Any, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "model"))
 
-from stories import ANON_AT, PAGE, RW, RX, R, Told
+from stories import ANON_AT, FILE_AT, MAPS, PAGE, RW, RX, R, Told, file_line
 
 from wxtrace.model.facts import RunEnded
 from wxtrace.record.journal import JournalWriter
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui.index import Index
 
-__all__ = ["ANON_AT", "PAGE", "RW", "RX", "R", "Recorded", "index_of"]
+__all__ = ["ANON_AT", "FILE_AT", "MAPS", "PAGE", "RW", "RX", "R", "Recorded", "file_line", "index_of"]
 
 MMAP_ANON = 0x22
 NO_FD = (1 << 64) - 1

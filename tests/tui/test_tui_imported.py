@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
-from tui.records import ANON_AT, PAGE, R, Recorded, index_of
+from tui.records import ANON_AT, FILE_AT, MAPS, PAGE, RW, R, Recorded, file_line, index_of
 from tui.screen_kit import NEW, shown
 from wxtrace.errors import RecordError
 from wxtrace.record.journalbytes import JournalBytes
@@ -64,9 +64,35 @@ def test_its_map_is_drawn_from_what_was_touched(sent: Path, refused: Recorded) -
     mapped = refused.named("mmap")[0].n
 
     assert [perms(index, n, NEW) for n in (mapped + 2, mapped, mapped + 1, len(index))] == ["rw-p", "rw-p", "r--p", ""]
+    assert perms(index, mapped - 1, NEW) == ""
+
+
+def test_what_was_found_has_its_protection_though_nothing_touched_it(sent: Path) -> None:
+    assert perms(imported(sent), 2, FILE_AT) == "r--p"
+
+
+def test_an_older_timeline_tells_no_protection_before_the_first_touch(sent: Path, refused: Recorded) -> None:
+    content = json.loads(sent.read_text())
+    for region in content["regions"]:
+        del region["found_prot"], region["shared"]
+    sent.write_text(json.dumps(content))
+    index = imported(sent)
+    mapped = refused.named("mmap")[0].n
+
     # Refused there later, so what it was is known; the file was never touched.
     assert perms(index, mapped, ANON_AT) == "rw-p"
-    assert perms(index, mapped, 0x7F1000000000) == "????"
+    assert perms(index, mapped, FILE_AT) == "????"
+
+
+@pytest.mark.parametrize("path", ["/[aio]", "/secretmem", "/anon_hugepage", "/dev/fuse"])
+def test_shared_memory_of_any_kind_is_shown_as_such(tmp_path: Path, path: str) -> None:
+    told = Recorded(maps=[*MAPS, file_line(NEW, 1, "rw-s", path)])
+    told.call("mprotect", NEW, PAGE, R)
+    sent = tmp_path / "shared.json"
+    sent.write_text(timeline(told))
+    index = imported(sent)
+
+    assert [perms(index, n, NEW) for n in (1, len(index))] == ["rw-s", "r--s"]
 
 
 def test_a_forks_map_has_what_its_parent_had(tmp_path: Path) -> None:
@@ -80,6 +106,21 @@ def test_a_forks_map_has_what_its_parent_had(tmp_path: Path) -> None:
     index = imported(path)
 
     assert perms(index, len(index), NEW) == "r--p"
+
+
+def test_a_fork_copies_what_is_mapped_of_a_region_and_as_it_is_protected_then(tmp_path: Path) -> None:
+    told = Recorded()
+    told.call("munmap", ANON_AT, PAGE)
+    told.call("mprotect", ANON_AT + PAGE, PAGE, R)
+    told.start(200, space=2, how="fork", parent=100)
+    told.call("mprotect", ANON_AT + PAGE, PAGE, RW)
+    told.call("munmap", FILE_AT, PAGE, tid=200)
+    path = tmp_path / "fork.json"
+    path.write_text(timeline(told))
+    index = imported(path)
+
+    here = [perms(index, len(index), at) for at in (ANON_AT, ANON_AT + PAGE, ANON_AT + 2 * PAGE, FILE_AT + PAGE)]
+    assert here == ["", "r--p", "rw-p", "r--p"]
 
 
 def test_it_opens_on_the_screen(sent: Path, screen: Callable[..., None]) -> None:

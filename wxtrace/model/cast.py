@@ -106,6 +106,7 @@ class Cast:
         inferred: bool,
         shared: bool,
         grows_down: bool = False,
+        found_prot: Optional[int] = None,
     ) -> Region:
         """A region with the next id."""
         self._region_id += 1
@@ -121,6 +122,7 @@ class Cast:
             shared,
             grows_down,
             self.making if created_by == self._n + 1 else None,
+            found_prot,
         )
         if self._on_region is not None:
             self._on_region(region)

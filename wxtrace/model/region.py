@@ -24,7 +24,7 @@ class Backing(NamedTuple):
 class Region(NamedTuple):
     """One allocation: made by one call (`made_by`, event `created_by`), or found as one line at exec, fork or attach.
 
-    Never changed, never split.
+    Never changed, never split. `found_prot`: the protection that its line had, where it was found in /proc/PID/maps.
     """
 
     id: int
@@ -38,6 +38,7 @@ class Region(NamedTuple):
     shared: bool
     grows_down: bool = False
     made_by: Optional[Call] = None
+    found_prot: Optional[int] = None
 
 
 class Piece(NamedTuple):

@@ -267,6 +267,7 @@ class AddressSpace:
         if backing is not None:
             backing = backing._replace(offset=backing.offset + start - line.start)
         provenance = provenance_of_line(line)
+        prot = f.prot_of_letters(line.perms)
         region = self._new_region(
             self.id,
             start,
@@ -277,8 +278,9 @@ class AddressSpace:
             inferred,
             line.perms[3] == "s",
             line.path == "[stack]",
+            prot if created_by is None else None,
         )
-        return Piece(start, end, region, f.prot_of_letters(line.perms))
+        return Piece(start, end, region, prot)
 
     def _resync_line(self, line: MapLine, low: int, high: int) -> List[Tuple[Optional[Piece], Optional[Piece]]]:
         changes: List[Tuple[Optional[Piece], Optional[Piece]]] = []

@@ -15,6 +15,7 @@ from wxtrace.model import facts
 from wxtrace.model.enumerations import Abi, Aftermath, Confidence, Outcome
 from wxtrace.model.event import Diagnosis, Ending, Event, Evidence, Fix, Partial, Rung, Touched
 from wxtrace.model.facts import Host, Image
+from wxtrace.model.flags import prot_of_letters
 from wxtrace.model.frames import Frame
 from wxtrace.model.processes import Process, SpaceState
 from wxtrace.model.region import Backing, Region
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 _SHARED = frozenset({"anon-shared", "file-shared", "memfd", "shm"})
+"""Always shared: all that a timeline tells which was written before regions had `shared`."""
 _GROWING = "stack"
 _is_errno = re.compile(r"E[A-Z0-9]{1,20}").fullmatch
 _is_cause = re.compile(r"[a-z0-9.-]{1,60}").fullmatch
@@ -107,12 +109,24 @@ def _region(
     backing: Optional[Backing],
     created_by: Optional[int],
     inferred: bool,
+    shared: Optional[bool],
+    found_prot: Optional[str],
     origin: Optional[str],
 ) -> Tuple[Region, Optional[str]]:
     if start >= end:
         raise Fault("an address above the start", ".end")
     region = Region(
-        id, space, start, end, provenance, backing, created_by, inferred, provenance in _SHARED, provenance == _GROWING
+        id=id,
+        space=space,
+        start=start,
+        end=end,
+        provenance=provenance,
+        backing=backing,
+        created_by=created_by,
+        inferred=inferred,
+        shared=provenance in _SHARED if shared is None else shared,
+        grows_down=provenance == _GROWING,
+        found_prot=None if found_prot is None else prot_of_letters(found_prot),
     )
     return region, origin
 
@@ -308,6 +322,8 @@ REGION = record(
     backing=maybe(_BACKING),
     created_by=maybe(count),
     inferred=boolean,
+    shared=optional(boolean),
+    found_prot=optional(maybe(one_of(_WAYS))),
     exec_origin=optional(maybe(text)),
 )
 _TOUCHED = record(

@@ -16,6 +16,7 @@ from wxtrace.errors import OutputError, RecordError
 from wxtrace.model import facts
 from wxtrace.model.enumerations import Abi, Outcome
 from wxtrace.model.event import Amendment, CallStack, Event, Touched
+from wxtrace.model.flags import prot_letters
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
 from wxtrace.model.story import Story, signal_name
@@ -311,6 +312,8 @@ def _region(region: Region, exec_origin: Optional[str]) -> Dict[str, Any]:
         },
         "created_by": region.created_by,
         "inferred": region.inferred,
+        "shared": region.shared,
+        "found_prot": None if region.found_prot is None else prot_letters(region.found_prot),
         "exec_origin": exec_origin,
     }
 
