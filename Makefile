@@ -14,8 +14,8 @@ demo: $(VENV)/.installed
 	status=$$?; echo "(the program's exit status was $$status: 128 + SIGSEGV)"
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not programs and not wine and not alone"
-	$(BIN)/pytest -q -m alone
+	$(BIN)/pytest -q -rs -n $(JOBS) --dist worksteal -m "not programs and not wine and not alone"
+	$(BIN)/pytest -q -rs -m alone
 
 # Real programs (node, java, chromium, Wine, …); what is not installed is skipped, and named.
 test-programs: $(VENV)/.dev
