@@ -66,7 +66,6 @@ WRITE_MODE = Cause(
         "mmap": (Errno.EACCES,),
         "mprotect": (Errno.EACCES,),
         "pkey_mprotect": (Errno.EACCES,),
-        "madvise": (Errno.EACCES,),
     },
     (*_OPENED, Need.VM_FLAGS),
     "a shared writable mapping needs a descriptor opened for writing, and this one is read-only",

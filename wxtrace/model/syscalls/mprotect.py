@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
@@ -25,6 +25,7 @@ from wxtrace.model.syscalls.row import (
 )
 
 if TYPE_CHECKING:
+    from wxtrace.model.causes.answer import Rule
     from wxtrace.model.causes.order import Order
 
 __all__ = ["ROWS", "Mprotect"]
@@ -104,7 +105,17 @@ def _aims(request: Mprotect, space: AddressSpace, page: int) -> Aim:
 
 
 def _checks() -> Order:
-    from wxtrace.model.causes import hooks, may_split, mdwe, mseal, pkey, vm_may
+    return _checks_with(())
+
+
+def _checks_of_pkey_mprotect() -> Order:
+    from wxtrace.model.causes import pkey
+
+    return _checks_with((pkey.built_in, pkey.allocated))
+
+
+def _checks_with(of_the_key: Tuple[Rule, ...]) -> Order:
+    from wxtrace.model.causes import hooks, may_split, mdwe, mseal, vm_may
     from wxtrace.model.causes.address import special, unmapped
     from wxtrace.model.causes.argument import mprotect
     from wxtrace.model.causes.limit import map_count, overcommit, size
@@ -112,8 +123,7 @@ def _checks() -> Order:
 
     return (
         mprotect.arguments,
-        pkey.built_in,
-        pkey.allocated,
+        *of_the_key,
         special.vsyscall,
         mseal.sealed,
         mprotect.growth,
@@ -163,6 +173,7 @@ ROWS = (
         arguments=(*_ARGUMENTS, ("pkey", s.number)),
         request=lambda a: Mprotect(a[0], a[1], a[2], signed32(a[3])),
         in_every_kernel=False,
+        checks=_checks_of_pkey_mprotect,
         evidence=(Evidence.MODULES, Evidence.MDWE, Evidence.LIBRARY, Evidence.CPU),
     ),
 )

@@ -131,7 +131,6 @@ ROWS = (
         feature_test=True,
         makes_task=True,
         affects=_affects,
-        checks=_checks,
     ),
     Syscall(
         "clone",
