@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from wxtrace.commands import export
-from wxtrace.commands.wording import plural
+from wxtrace.explain.wording import plural
 from wxtrace.printable import printable
 
 __all__ = ["Difference", "differences", "main"]

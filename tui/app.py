@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_left, bisect_right
-from typing import ClassVar, Iterable, List, Optional, Sequence
+from typing import ClassVar, Iterable, List, Optional
 
 from textual import on, work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from wxtrace.errors import RecordError
+from wxtrace.explain.document import Document
+from wxtrace.tui.detail_panes import document_of
 from wxtrace.tui.dialogs import Choice, ChoiceDialog, FilterDialog, LinesDialog, PromptDialog
 from wxtrace.tui.exporting import export
 from wxtrace.tui.filters import ALL, Filter, search_matcher
 from wxtrace.tui.help import KEYS, help_lines
 from wxtrace.tui.issue_text import issue_text
 from wxtrace.tui.lazy_lines import LazyLines
-from wxtrace.tui.lines import Line
 from wxtrace.tui.output_pane import LEAVE_KEY
 from wxtrace.tui.pane import Pane
 from wxtrace.tui.processes import ProcessLines, nothing_refused
@@ -295,25 +297,30 @@ class TraceApp(RunApp):
     @work
     async def action_copy(self) -> None:
         """What may be copied of the selected event."""
-        lines = self.lines_of_why()
-        if self.events.selected is None or not lines:
+        selected = self.events.selected
+        if selected is None:
             self.say("No event is selected.")
             return
+        try:
+            document = document_of(self.index, selected)
+        except RecordError as error:
+            self.say("The record cannot be read any more: %s" % error, "warn")
+            return
         choices = [
-            Choice("c", "the call", lines[0].copy or lines[0].text),
-            Choice("d", "the diagnosis, as text for an issue", self._issue(lines)),
+            Choice("c", "the call", document.head),
+            Choice("d", "the diagnosis, as text for an issue", self._issue(document)),
         ]
-        commands = [line.copy for line in lines if line.copy and line.spans[-1].role == "command"]
+        commands = [fix.command for fix in document.fixes if fix.command]
         if commands:
             choices.append(Choice("f", "the fix: %s" % commands[0], commands[0]))
         text = await self.push_screen_wait(ChoiceDialog("Copy to the clipboard", choices))
         if text is not None:
             self._copy(text)
 
-    def _issue(self, lines: Sequence[Line]) -> str:
+    def _issue(self, document: Document) -> str:
         run = self.index.story.run
         return issue_text(
-            lines, " ".join(run.argv) if run is not None else "", run.tool_version if run is not None else ""
+            document, " ".join(run.argv) if run is not None else "", run.tool_version if run is not None else ""
         )
 
     def _copy(self, text: str) -> None:

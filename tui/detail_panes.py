@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any, List, Optional, Tuple
 
 from wxtrace.errors import RecordError
+from wxtrace.explain.build import Context, explain, name_text, regions_in
+from wxtrace.explain.document import Document
 from wxtrace.model.event import Event
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.story import Story
 from wxtrace.tui.index import Index
 from wxtrace.tui.lines import Line, Span, paragraph
 from wxtrace.tui.pane import LinePane, Pane
-from wxtrace.tui.processes import State, advice, who_words
+from wxtrace.tui.processes import State, advice
 from wxtrace.tui.regions import MapRow, RegionMap, map_at
 from wxtrace.tui.why import why_lines
 
-__all__ = ["RegionPane", "WhyPane", "story_at"]
+__all__ = ["RegionPane", "WhyPane", "document_of", "story_at"]
+
+_MOST_PARTS = 8
 
 
 def story_at(index: Index, event: Event) -> Tuple[Story, Optional[AddressSpace]]:
@@ -30,6 +34,21 @@ def story_at(index: Index, event: Event) -> Tuple[Story, Optional[AddressSpace]]
 def _space(story: Story, id: int) -> Optional[AddressSpace]:
     # Most are gone, and looked at are rather the later ones.
     return next((state.space for state in reversed(story.spaces) if state.space.id == id), None)
+
+
+def document_of(index: Index, n: int) -> Document:
+    """Event n explained. Raises RecordError where the record cannot be read any more."""
+    event = index.event(n)
+    story, space = story_at(index, event)
+    context = Context(
+        name_text(index.story.processes[event.proc - 1].title_at(n), event.pid),
+        regions_in(space),
+        story.origins.of,
+        index.amendments.get(n),
+        index.stacks.get(n),
+        most_parts=_MOST_PARTS,
+    )
+    return explain(event, context)
 
 
 class WhyPane(LinePane):
@@ -71,12 +90,7 @@ class WhyPane(LinePane):
 
     def _lines(self, n: int, width: int) -> List[Line]:
         try:
-            event = self.index.event(n)
-            process = self.index.story.processes[event.proc - 1]
-            who = who_words(process)
-            amendment, stack = self.index.amendments.get(n), self.index.stacks.get(n)
-            story, space = story_at(self.index, event)
-            return why_lines(event, who, space, amendment, stack, width, story.origins.of)
+            return why_lines(document_of(self.index, n), width)
         except RecordError as error:
             return [Line([Span("The record cannot be read any more: %s" % error, "warn")])]
 

@@ -7,7 +7,8 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from rich.cells import cell_len
 
-from wxtrace.commands.wording import plural
+from wxtrace.explain.build import name_text
+from wxtrace.explain.wording import plural
 from wxtrace.model.processes import Process
 from wxtrace.model.story import signal_name
 from wxtrace.printable import printable
@@ -16,7 +17,7 @@ from wxtrace.tui.index import Index
 from wxtrace.tui.lazy_lines import LazyLines
 from wxtrace.tui.lines import Line, Span, cut, labelled, paragraph
 
-__all__ = ["ProcessLines", "State", "advice", "header_line", "who_words"]
+__all__ = ["ProcessLines", "State", "advice", "header_line"]
 
 _MOST_COUNTED = 1000
 """Gains that are looked through; this is asked at every look at a program that runs."""
@@ -30,11 +31,6 @@ class State(NamedTuple):
     """Words that take the place of `live` or the ending: `detached`."""
     elapsed: Optional[float] = None
     """Seconds by the clock, while the run is live."""
-
-
-def who_words(process: Process) -> str:
-    """`jit[4711]`."""
-    return "%s[%d]" % (printable(process.title or "?", 40), process.pid)
 
 
 def ending_words(process: Process) -> str:
@@ -171,7 +167,7 @@ def _process_line(process: Process, depth: int, refused: int) -> Line:
     argv = " ".join(process.images[-1][1].argv) if process.images else ""
     spans = [
         Span("  " * min(depth, 20) + ("└ " if depth else ""), "quiet"),
-        Span(who_words(process), "heading"),
+        Span(name_text(process.title, process.pid), "heading"),
         Span("  " + printable(argv, 160)),
     ]
     if len(process.threads) > 1:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from typing import Optional, Sequence
+from typing import Optional
 
 from textual import on
 from textual.app import App, ComposeResult
@@ -23,7 +23,6 @@ from wxtrace.tui.event_list import EventList
 from wxtrace.tui.header import Header, Notice
 from wxtrace.tui.imported import ImportedIndex
 from wxtrace.tui.index import Index
-from wxtrace.tui.lines import Line
 from wxtrace.tui.live import Live
 from wxtrace.tui.output_pane import OutputPane
 from wxtrace.tui.pane import Pane
@@ -254,8 +253,3 @@ class RunApp(App[int]):
     def on_resize(self) -> None:
         """Text is wrapped anew, and another pane may be there now."""
         self.show_soon()
-
-    def lines_of_why(self) -> Sequence[Line]:
-        """What the why pane shows of the selected event."""
-        self.show_details()
-        return self.why.lines

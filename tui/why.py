@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Iterator, List, NamedTuple, Optional
 
-from wxtrace.commands.wording import (
-    arguments_text,
-    by_whom,
-    call_text,
-    ending_text,
-    frame_text,
-    kind_text,
-    ladder_text,
-    memory_text,
-    result_text,
-)
-from wxtrace.model.causes.evidence import size_text
+from wxtrace.explain.document import Cause, Document, Memory
+from wxtrace.explain.wording import ending_text, frame_text
 from wxtrace.model.enumerations import Confidence, Outcome
-from wxtrace.model.event import Amendment, CallStack, Event, Ladder, Touched
-from wxtrace.model.region import Region
-from wxtrace.model.space import AddressSpace
-from wxtrace.model.trampolines import TRICKS
-from wxtrace.printable import printable
 from wxtrace.tui.lines import Line, Span, labelled
 from wxtrace.tui.short import seconds_text
 
-__all__ = ["why_lines"]
+__all__ = ["WhyItem", "why_items", "why_lines"]
 
-_MOST_PARTS = 8
 _OUTCOMES = {
     Outcome.OK: "",
     Outcome.REFUSED: "REFUSED",
@@ -41,140 +25,98 @@ _CONFIDENCE = {
     Confidence.CONSISTENT: "consistent: all that was seen fits, but something else could have said the same",
     Confidence.POSSIBLE: "possible: a guess",
 }
+_MOST_LABEL = 8
 
 
-def why_lines(
-    event: Event,
-    who: str,
-    space: Optional[AddressSpace],
-    amendment: Optional[Amendment],
-    stack: Optional[CallStack],
-    width: int,
-    origin_of: Callable[[Optional[int]], Optional[str]] = lambda _: None,
-) -> List[Line]:
-    """The lines for one event. `space` is its address space right after it, `width` in cells.
+class WhyItem(NamedTuple):
+    """One labelled text, however many lines it takes; without a label it belongs to the one before."""
 
-    `origin_of` gives the word for how a region became executable (wxtrace.model.origins).
-    """
-    return [*_lines(event, space, amendment, stack, width, origin_of), *_who(event, who, width)]
+    label: str
+    text: str
+    role: str = ""
+    jump: Optional[int] = None
+    copy: Optional[str] = None
 
 
-def _lines(
-    event: Event,
-    space: Optional[AddressSpace],
-    amendment: Optional[Amendment],
-    stack: Optional[CallStack],
-    width: int,
-    origin_of: Callable[[Optional[int]], Optional[str]],
-) -> Iterator[Line]:
-    alarm = event.outcome in (Outcome.REFUSED, Outcome.FAKED)
-    result = result_text(event)
-    text = printable(call_text(event), 2000) + (" = " + result if result else "")
-    label = {Outcome.REFUSED: "REFUSED", Outcome.FAKED: "FAKED"}.get(event.outcome, "event")
-    for line in labelled(label, text, width, "refused" if alarm else "heading", copy=text):
-        if alarm:
-            line.spans[0] = Span(line.spans[0].text, "refused")
-        yield line
-    diagnosis = event.diagnosis
-    if diagnosis is not None:
-        yield from labelled("why", printable(diagnosis.summary, 1000), width, "heading", copy=diagnosis.summary)
-        yield from labelled("by", _by(diagnosis), width)
-    elif _OUTCOMES.get(event.outcome):
-        yield from labelled("outcome", _OUTCOMES[event.outcome], width)
-    yield from _memory(event, space, width, origin_of)
-    if diagnosis is not None:
-        if diagnosis.partial is not None:
-            changed = diagnosis.partial
-            text = "%d of %d pages were changed all the same" % (changed.changed_pages, changed.pages)
-            yield from labelled("half done", text, width, "warn")
-        label = "proof" if diagnosis.confidence is Confidence.PROVED else "seen"
-        for evidence in diagnosis.evidence:
-            text = "%s (%s)" % (printable(evidence.fact, 600), printable(evidence.source, 200))
-            yield from labelled(label, text, width)
-            label = ""
-        for fix in diagnosis.fixes:
-            text = "%s: %s" % (printable(fix.audience), printable(fix.text, 1000))
-            yield from labelled("fix", text, width, "good", copy=fix.command or fix.text)
-            if fix.command:
-                yield from labelled("", "$ " + printable(fix.command, 1000), width, "command", copy=fix.command)
-    ending = ending_text(amendment.aftermath, amendment.ending) if amendment is not None else ""
-    if ending:
-        yield from labelled("then", ending, width)
-    if amendment is not None and amendment.ladder is not None:
-        yield from _ladder(amendment.ladder, event.n, width)
-    for n in amendment.related if amendment is not None else ():
-        yield from labelled("related", "event %d" % n, width, "link", jump=n)
-    label = "stack"
-    for frame in stack.frames if stack is not None else ():
-        yield from labelled(label, frame_text(frame), width)
-        label = ""
+def why_lines(document: Document, width: int) -> List[Line]:
+    """The lines of the pane, `width` in cells."""
+    lines: List[Line] = []
+    for label, text, role, jump, copy in why_items(document):
+        lines += labelled(label, text, width, role, jump, copy)
+    if document.outcome in (Outcome.REFUSED, Outcome.FAKED):
+        lines[0].spans[0] = Span(lines[0].spans[0].text, "refused")
+    return lines
 
 
-def _who(event: Event, who: str, width: int) -> Iterator[Line]:
-    text = "%s, thread %d, event %d, %s s after the start"
-    yield from labelled("who", text % (who, event.tid, event.n, seconds_text(event.t_ns)), width)
-    if event.diagnosis is None and event.details:
-        for key, value in event.details.items():
-            text = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-            yield from labelled(printable(key, 8), printable(text, 2000), width)
-
-
-def _by(diagnosis: Any) -> str:
-    by = by_whom(diagnosis.refused_by) + ", " if diagnosis.refused_by else ""
-    confidence = _CONFIDENCE.get(diagnosis.confidence, printable(diagnosis.confidence))
-    return "%scause %s; %s" % (by, printable(diagnosis.cause), confidence)
-
-
-def _memory(
-    event: Event, space: Optional[AddressSpace], width: int, origin_of: Callable[[Optional[int]], Optional[str]]
-) -> Iterator[Line]:
+def why_items(document: Document) -> Iterator[WhyItem]:
+    """What the pane says."""
+    alarm = document.outcome in (Outcome.REFUSED, Outcome.FAKED)
+    label = {Outcome.REFUSED: "REFUSED", Outcome.FAKED: "FAKED"}.get(document.outcome, "event")
+    yield WhyItem(label, document.head, "refused" if alarm else "heading", copy=document.head)
+    if document.cause is not None:
+        yield WhyItem("why", document.why, "heading", copy=document.why)
+        yield WhyItem("by", _by(document.cause))
+    elif _OUTCOMES.get(document.outcome):
+        yield WhyItem("outcome", _OUTCOMES[document.outcome])
     label = "memory"
-    for part in event.touched[:_MOST_PARTS]:
-        region = _region_of(part, space)
-        path = region.backing.path if region is not None and region.backing is not None else ""
-        text = memory_text(part, path, "")
-        if part.after is not None and part.before is not None and part.after != part.before:
-            text += ", now %s" % part.after
-        elif part.after is None and part.before is not None and event.outcome is Outcome.OK:
-            text += ", gone"
-        elif part.before is None and part.after is not None:
-            text = "%#x-%#x %s, %s of %s, new%s" % (
-                part.start,
-                part.end,
-                part.after,
-                size_text(part.end - part.start),
-                kind_text(part.provenance),
-                ", " + printable(path) if path else "",
-            )
-        yield from labelled(label, text, width)
+    for part in document.memory:
+        yield from _memory(label, part, document.n)
         label = ""
-        if region is not None and region.created_by is not None and region.created_by != event.n:
-            made = ": " + printable(arguments_text(region.made_by), 300) if region.made_by is not None else ""
-            text = "made by event %d%s" % (region.created_by, made)
-            yield from labelled("from", text, width, "link", jump=region.created_by)
-        elif region is not None and region.created_by is None:
-            found = "found in the map" if region.inferred else "there since the program was loaded"
-            yield from labelled("from", found, width)
-        origin = origin_of(part.region)
-        if origin is not None:
-            yield from labelled("exec", TRICKS.get(origin, origin), width)
-        if part.sealed_by is not None:
-            yield from labelled("sealed", "by event %d" % part.sealed_by, width, "link", jump=part.sealed_by)
-    if len(event.touched) > _MOST_PARTS:
-        yield from labelled("", "and %d more parts: see the region map (m)" % (len(event.touched) - _MOST_PARTS), width)
+    if document.unlisted:
+        yield WhyItem("", "and %d more parts: see the region map (m)" % document.unlisted)
+    yield from _backing(document)
+    yield from _what_then(document)
+    label = "stack"
+    for frame in document.caller:
+        yield WhyItem(label, frame_text(frame))
+        label = ""
+    name, tid, t_ns = document.who
+    who = "%s, thread %d, event %d, %s s after the start"
+    yield WhyItem("who", who % (name, tid, document.n, seconds_text(t_ns)))
+    for key, text in document.details:
+        yield WhyItem(key[:_MOST_LABEL], text)
 
 
-def _region_of(part: Touched, space: Optional[AddressSpace]) -> Optional[Region]:
-    if space is None or part.region is None:
-        return None
-    piece = space.at(part.start)
-    return piece.region if piece is not None and piece.region.id == part.region else None
+def _by(cause: Cause) -> str:
+    by = cause.by + ", " if cause.by else ""
+    return "%scause %s; %s" % (by, cause.id, _CONFIDENCE[cause.confidence])
 
 
-def _ladder(ladder: Ladder, n: int, width: int) -> Iterator[Line]:
-    yield from labelled("ways", ladder_text(ladder), width)
-    for rung in ladder.rungs:
-        if rung.n != n:
-            ending = "refused: " + printable(rung.cause) if rung.cause is not None else "worked"
-            text = "event %d: %s (%s)" % (rung.n, printable(rung.way, 200), ending)
-            yield from labelled("", text, width, "link", jump=rung.n)
+def _memory(label: str, part: Memory, n: int) -> Iterator[WhyItem]:
+    yield WhyItem(label, part.text + (", " + part.change if part.change else ""))
+    if part.made_at is not None and part.made_at != n:
+        made = ": " + part.made_by if part.made_by else ""
+        yield WhyItem("from", "made by event %d%s" % (part.made_at, made), "link", jump=part.made_at)
+    elif part.found:
+        yield WhyItem("from", part.found)
+    if part.executable:
+        yield WhyItem("exec", part.executable)
+    if part.sealed_at is not None:
+        yield WhyItem("sealed", "by event %d" % part.sealed_at, "link", jump=part.sealed_at)
+
+
+def _backing(document: Document) -> Iterator[WhyItem]:
+    if document.half_done is not None:
+        yield WhyItem("half done", "%d of %d pages were changed all the same" % document.half_done, "warn")
+    label = document.evidence_label
+    for evidence in document.evidence:
+        yield WhyItem(label, "%s (%s)" % evidence)
+        label = ""
+    for fix in document.fixes:
+        yield WhyItem("fix", "%s: %s" % (fix.audience, fix.text), "good", copy=fix.command or fix.text)
+        if fix.command:
+            yield WhyItem("", "$ " + fix.command, "command", copy=fix.command)
+
+
+def _what_then(document: Document) -> Iterator[WhyItem]:
+    ending = ending_text(document.aftermath, document.ending) if document.aftermath is not None else ""
+    if ending:
+        yield WhyItem("then", ending)
+    if document.attempts is not None:
+        yield WhyItem("ways", document.attempts.text)
+        for n, way, cause in document.attempts.attempts:
+            if n != document.n:
+                how = "refused: " + cause if cause is not None else "worked"
+                yield WhyItem("", "event %d: %s (%s)" % (n, way, how), "link", jump=n)
+    for n in document.related:
+        yield WhyItem("related", "event %d" % n, "link", jump=n)

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from wxtrace.commands.executable import ExecutableMemory, Searches, counts_text
-from wxtrace.commands.wording import ladder_text, ordinal
+from wxtrace.explain.wording import ladder_text, ordinal
 from wxtrace.model import origins
 from wxtrace.model.event import Event, Ladder, Rung, Touched
 from wxtrace.model.facts import Call

@@ -8,7 +8,7 @@ import pytest
 
 from wxtrace.commands import page as module
 from wxtrace.commands.page import Page
-from wxtrace.commands.wording import caller_texts
+from wxtrace.explain.wording import caller_texts
 from wxtrace.model.frames import ANONYMOUS, Frame
 
 

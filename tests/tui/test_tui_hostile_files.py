@@ -21,13 +21,14 @@ from wxtrace.record.journal import MAGIC
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.timeline import write_timeline
 from wxtrace.tui.app import TraceApp
-from wxtrace.tui.detail_panes import story_at
+from wxtrace.tui.detail_panes import document_of, story_at
 from wxtrace.tui.event_list import row_line
 from wxtrace.tui.filters import Filter, matcher, search_matcher
 from wxtrace.tui.imported import ImportedIndex
 from wxtrace.tui.index import Index
+from wxtrace.tui.issue_text import issue_text
 from wxtrace.tui.listing import Listing
-from wxtrace.tui.processes import ProcessLines, State, advice, header_line, who_words
+from wxtrace.tui.processes import ProcessLines, State, advice, header_line
 from wxtrace.tui.regions import HistoryLines, map_at
 from wxtrace.tui.why import why_lines
 
@@ -75,8 +76,9 @@ def look_everywhere(index: Index) -> None:
         index.prepare(n, 1)
         event = index.event(n)
         story, space = story_at(index, event)
-        who = who_words(index.story.processes[event.proc - 1])
-        why_lines(event, who, space, index.amendments.get(n), index.stacks.get(n), 60, story.origins.of)
+        document = document_of(index, n)
+        why_lines(document, 60)
+        issue_text(document, "jit", "1")
         region_map = map_at(event, space, story.origins.of)
         for i in range(len(region_map)):
             region_map[i].line(True)
@@ -245,9 +247,9 @@ def test_a_jump_to_an_event_that_is_not_there_stays_where_it_is(
     (tmp_path / "sent.json").write_text(json.dumps(sent))
 
     async def act(app: TraceApp, pilot: Any) -> None:
-        lines = app.lines_of_why()
+        app.show_details()
         app.why.focus()
-        app.why.go_to(next(i for i, line in enumerate(lines) if line.jump == number))
+        app.why.go_to(next(i for i, line in enumerate(app.why.lines) if line.jump == number))
         await pilot.press("enter")
         await settled(app, pilot)
         assert "Event %d is not in this record." % number in shown(app)

@@ -11,7 +11,7 @@ from tui.records import ANON_AT, PAGE, RW, RX, R, Recorded, index_of
 from tui.screen_kit import NEW
 from wxtrace.model.facts import BY_FILTER, Call
 from wxtrace.model.syscalls.table import NUMBERS
-from wxtrace.tui.detail_panes import story_at
+from wxtrace.tui.detail_panes import document_of, story_at
 from wxtrace.tui.event_list import row_line
 from wxtrace.tui.index import Index
 from wxtrace.tui.lines import Line, cut, fitted, labelled
@@ -27,9 +27,7 @@ def texts(lines: List[Line]) -> List[str]:
 
 
 def why(index: Index, n: int, width: int = 80) -> List[Line]:
-    event = index.event(n)
-    _, space = story_at(index, event)
-    return why_lines(event, "jit[100]", space, index.amendments.get(n), index.stacks.get(n), width)
+    return why_lines(document_of(index, n), width)
 
 
 def map_of(index: Index, n: int) -> RegionMap:

@@ -9,8 +9,8 @@ from typing import Dict, Iterator, List, Optional
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.output import write_out
-from wxtrace.commands.wording import by_whom
 from wxtrace.errors import UsageError
+from wxtrace.explain.wording import by_whom
 from wxtrace.model.causes.catalogue import CAUSES, family, similar
 from wxtrace.model.causes.entry import ANY_CALL, Cause, Gives
 from wxtrace.model.enumerations import Errno, Outcome

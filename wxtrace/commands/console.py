@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Dict, List, Optional, Set, TextIO, Tuple
+from typing import Dict, Iterable, List, Optional, Set, TextIO, Tuple
 
 from wxtrace.commands.executable import Searches, counts_text
 from wxtrace.commands.page import Page
-from wxtrace.commands.wording import (
-    Endings,
-    arguments_text,
-    by_whom,
-    call_text,
-    caller_texts,
-    disturbed_text,
-    memory_text,
-    ordinal,
-    palette_for,
-    plural,
-    result_text,
-)
-from wxtrace.model.enumerations import Confidence, Outcome
-from wxtrace.model.event import Amendment, CallStack, Diagnosis, Event, Ladder
+from wxtrace.explain.build import Context, explain, name_text, regions_in
+from wxtrace.explain.document import Document
+from wxtrace.explain.palette import palette_for
+from wxtrace.explain.terminal import TerminalText
+from wxtrace.explain.wording import Endings, call_text, disturbed_text, ordinal, plural, result_text
+from wxtrace.model.enumerations import Outcome
+from wxtrace.model.event import Amendment, CallStack, Event
 from wxtrace.model.facts import Lost, Mismatch, Note
 from wxtrace.model.story import Shown, Story
 from wxtrace.printable import printable
@@ -36,8 +28,6 @@ _MOST_SAID = 8192
 """Characters; two paths of the longest kind."""
 _SILENCE = 10.0
 """Seconds after a refusal in which a program shows how it takes it."""
-_LABELS = 10
-"""Columns."""
 
 
 class Console:
@@ -63,6 +53,7 @@ class Console:
         # The latest alarm, and when it was shown; None once the user was told that the program goes on.
         self._last_refused: Optional[Tuple[str, float]] = None
         self._colour = palette_for(stream)
+        self._text = TerminalText(self._colour, self._page.wrapped, one_line=not self._page.on_terminal)
         self._outcomes: Counter[str] = Counter()
         self._repeats: Counter[Tuple[object, ...]] = Counter()
         self._by_cause: Dict[Tuple[str, str, str], Counter[str]] = {}
@@ -107,7 +98,7 @@ class Console:
         self._write()
 
     def _own_line(self, text: str) -> None:
-        self._headed("wxtrace: ", self._colour.quiet, text)
+        self._lines(self._text.headed("wxtrace: ", self._colour.quiet, text))
 
     def _line(self, text: str) -> None:
         self._page.line(text)
@@ -190,8 +181,7 @@ class Console:
         return "  [%s]" % " ".join(word for word in words if word)
 
     def _who(self, event: Event, story: Story) -> str:
-        process = story.processes[event.proc - 1]
-        return "%s[%d]" % (printable(process.title or "?", 40), event.pid)
+        return name_text(story.processes[event.proc - 1].title, event.pid)
 
     def _refused(self, event: Event, story: Story) -> None:
         diagnosis = event.diagnosis
@@ -208,123 +198,50 @@ class Console:
         count = self._repeats[repeat]
         if self._quiet or count > _SHOWN_SHORT + 1:
             return
-        c = self._colour
-        word = "REFUSED" if event.outcome == Outcome.REFUSED else "FAKED"
-        result = result_text(event)
-        self._headed("%-9s" % word, c.refused, call_text(event) + (" = " + result if result else ""))
+        text = self._text
+        document = self._explained(event, story)
+        self._lines(text.head(document))
         if count > _SHOWN_IN_FULL:
             more = " (more like this are counted only)" if count == _SHOWN_SHORT + 1 else ""
             self._item("why", "as before: %s, in %s%s" % (cause, key[0], more))
             return
-        ladder = story.ladder_of(event)
-        if ladder is not None and diagnosis is not None:
-            self._rung(ladder, diagnosis)
+        if document.attempts is not None and document.cause is not None:
+            self._lines(text.further_attempt(document))
             return
-        if diagnosis is not None:
-            self._reason(diagnosis)
-        self._memory(event, story)
-        self._item("who", "%s, thread %d, %.3f s after the start" % (key[0], event.tid, event.t_ns / 1e9))
+        self._lines(text.reason(document), text.memory(document), text.who(document))
         if event.stack_follows:
             self._page.gap(event.n)
             self._without_caller[event.n] = call_text(event)
-        if diagnosis is None:
-            return
-        label = "proof" if diagnosis.confidence is Confidence.PROVED else "seen"
-        for evidence in diagnosis.evidence:
-            self._item(label, "%s %s(%s)%s" % (printable(evidence.fact), c.quiet, printable(evidence.source), c.end))
-            label = ""
-        if diagnosis.partial is not None:
-            text = "%d of %s changed all the same" % (
-                diagnosis.partial.changed_pages,
-                plural(diagnosis.partial.pages, "page"),
-            )
-            self._item("half", text)
-        self._fixes(event)
+        self._lines(text.proof(document), text.fixes(document))
 
-    def _reason(self, diagnosis: Diagnosis) -> None:
-        """The sentence that everything else only backs."""
-        c = self._colour
-        self._item("why", "%s%s%s" % (c.heading, printable(diagnosis.summary), c.end))
-        by = "; refused by %s" % by_whom(diagnosis.refused_by) if diagnosis.refused_by else ""
-        self._item("", "%s[%s%s; %s]%s" % (c.quiet, diagnosis.cause, by, diagnosis.confidence, c.end))
-
-    def _rung(self, ladder: Ladder, diagnosis: Diagnosis) -> None:
-        """Not the first way that the program tries for one purpose: the reason, and what it is a part of."""
-        c = self._colour
-        self._item("why", "%s%s%s" % (c.heading, printable(diagnosis.summary), c.end))
-        way = "the %s way tried to get executable memory, after event %d" % (
-            ordinal(len(ladder.rungs)),
-            ladder.rungs[-2].n,
-        )
-        self._item("", "%s[%s; %s; %s]%s" % (c.quiet, diagnosis.cause, diagnosis.confidence, way, c.end))
-
-    def _fixes(self, event: Event) -> None:
-        c = self._colour
-        assert event.diagnosis is not None
-        for fix in event.diagnosis.fixes:
-            self._item("fix", "%s%s:%s %s" % (c.fix, fix.audience, c.end, printable(fix.text)))
-            if fix.command:
-                self._line("            $ " + printable(fix.command))
-
-    def _memory(self, event: Event, story: Story) -> None:
-        label = "memory"
-        space = story.space_of(event.tid)
-        for part in event.touched[:_MOST_PARTS]:
-            piece = space.at(part.start) if space is not None and part.region is not None else None
-            region = piece.region if piece is not None else None
-            path = region.backing.path if region is not None and region.backing is not None else ""
-            origin = ""
-            if region is not None and region.created_by is not None:
-                origin = "from event %d" % region.created_by
-                if region.made_by is not None:
-                    origin += ": " + arguments_text(region.made_by)
-            elif region is not None:
-                origin = "there since the program was loaded" if not region.inferred else "found in the map"
-            self._item(label, memory_text(part, path, origin))
-            label = ""
-        if len(event.touched) > _MOST_PARTS:
-            self._item("", "and %s more" % plural(len(event.touched) - _MOST_PARTS, "part"))
+    def _explained(self, event: Event, story: Story) -> Document:
+        regions = regions_in(story.space_of(event.tid))
+        context = Context(self._who(event, story), regions, ladder=story.ladder_of(event), most_parts=_MOST_PARTS)
+        return explain(event, context)
 
     def _fault(self, event: Event, story: Story) -> None:
         assert event.diagnosis is not None and event.details is not None
-        c = self._colour
+        c, text = self._colour, self._text
         head = "SIGNAL" if event.diagnosis.cause == "fault.other" else "FAULT"
         address = event.details["si_addr"]
         where = " at %s" % address if address is not None else ""
-        self._line(
-            "%s%-6s%s   %s in %s%s" % (c.warn, head, c.end, event.details["signal"], self._who(event, story), where)
-        )
-        self._reason(event.diagnosis)
-        self._memory(event, story)
-        self._fixes(event)
+        document = self._explained(event, story)
+        self._line("%s%-6s%s   %s in %s%s" % (c.warn, head, c.end, event.details["signal"], document.who.name, where))
+        self._lines(text.reason(document), text.memory(document), text.fixes(document))
 
     def _caller(self, stack: CallStack) -> None:
         """Into its block; where that was not held back so long, under a heading of its own."""
         call = self._without_caller.pop(stack.n, None)
-        if call is None:
-            return
-        lines = self._item_lines("caller", caller_texts(stack.frames))
-        if not self._page.fill(stack.n, lines) and lines:
-            self._line("%sCALLER%s   of %s" % (self._colour.quiet, self._colour.end, call))
-            for line in lines:
-                self._line(line)
+        if call is not None and not self._page.fill(stack.n, self._text.caller(stack.frames)):
+            self._lines(self._text.caller(stack.frames, call))
 
     def _item(self, label: str, text: str) -> None:
-        for line in self._item_lines(label, self._page.wrapped(text, _LABELS)):
-            self._line(line)
+        self._lines(self._text.item(label, text))
 
-    def _headed(self, head: str, colour: str, text: str) -> None:
-        """A line with a heading; on a terminal it continues under itself, elsewhere it stays one for grep."""
-        first, *more = self._page.wrapped(text, len(head)) if self._page.on_terminal else [text]
-        word = head.rstrip()
-        self._line("%s%s%s%s%s" % (colour, word, self._colour.end, head[len(word) :], first))
-        for line in more:
-            self._line(" " * len(head) + line)
-
-    def _item_lines(self, label: str, texts: List[str]) -> List[str]:
-        c = self._colour
-        labels = [label] + [""] * len(texts)
-        return ["  %s%-7s%s %s" % (c.quiet, name, c.end, text) for name, text in zip(labels, texts)]
+    def _lines(self, *parts: Iterable[str]) -> None:
+        for part in parts:
+            for line in part:
+                self._line(line)
 
     def _amendment(self, amendment: Amendment) -> None:
         key = self._keys.get(amendment.n)
@@ -350,10 +267,11 @@ class Console:
         self._disturbed[kind] += 1
         if self._disturbed[kind] == 1:
             c = self._colour
-            self._line("%sIN THE WAY%s  %s = %s" % (c.warn, c.end, call_text(event), result_text(event)))
-            self._item("who", self._who(event, story))
-            self._item("why", printable(event.diagnosis.summary))
-            self._fixes(event)
+            document = self._explained(event, story)
+            self._line("%sIN THE WAY%s  %s" % (c.warn, c.end, document.head))
+            self._item("who", document.who.name)
+            self._item("why", document.why)
+            self._lines(self._text.fixes(document))
 
     def _note(self, note: Note) -> None:
         self._notes[note.kind] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Counter, Dict, List, Mapping, Optional, Set, Tuple
 
-from wxtrace.commands.wording import ladder_text, plural
+from wxtrace.explain.wording import ladder_text, plural
 from wxtrace.model.causes.evidence import size_text
 from wxtrace.model.event import Event, Ladder
 from wxtrace.model.origins import PLAIN

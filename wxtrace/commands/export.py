@@ -9,8 +9,8 @@ from typing import List, Optional, TextIO
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.output import OutputFile, standard_output
-from wxtrace.commands.wording import plural
 from wxtrace.errors import UsageError
+from wxtrace.explain.wording import plural
 from wxtrace.printable import printable
 from wxtrace.record import store
 from wxtrace.record.journalbytes import Cursor, JournalBytes

@@ -15,8 +15,8 @@ from typing import Any, Sequence
 
 from wxtrace.commands.console import Console
 from wxtrace.commands.link import TracerLink
-from wxtrace.commands.wording import plural
 from wxtrace.descriptors import let_go_of_inherited
+from wxtrace.explain.wording import plural
 from wxtrace.model.story import Story
 from wxtrace.printable import printable
 from wxtrace.record.journal import JournalReader

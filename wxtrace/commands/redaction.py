@@ -13,7 +13,7 @@ import socket
 from collections import Counter
 from typing import Callable, Iterable, List, Optional, Sequence, Set
 
-from wxtrace.commands.wording import plural
+from wxtrace.explain.wording import plural
 
 __all__ = ["Redaction"]
 

@@ -1,9 +1,9 @@
-"""Words and colours for people: calls, memory, diagnoses. Nothing a target or a file chose reaches a terminal raw."""
+"""Words for people: calls, memory, diagnoses. Nothing a target or a file chose reaches a terminal raw."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterable, List, Optional, Sequence, TextIO
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 from wxtrace.model.causes.evidence import size_text
 from wxtrace.model.enumerations import Aftermath
@@ -18,7 +18,6 @@ from wxtrace.printable import printable
 __all__ = [
     "ENDINGS",
     "Endings",
-    "Palette",
     "arguments_text",
     "by_whom",
     "call_text",
@@ -27,8 +26,8 @@ __all__ = [
     "ending_text",
     "ladder_text",
     "memory_text",
+    "new_memory_text",
     "ordinal",
-    "palette_for",
     "plural",
     "result_text",
 ]
@@ -87,24 +86,6 @@ class Endings:
             if aftermath is not Aftermath.CONTINUED or ending is not None or len(self._known) == 1
         ]
         return [text for text in texts if text]
-
-
-class Palette:
-    """ANSI colours by meaning, or nothing at all."""
-
-    def __init__(self, on: bool) -> None:
-        self.refused = "\033[1;31m" if on else ""
-        self.heading = "\033[1m" if on else ""
-        self.quiet = "\033[2m" if on else ""
-        self.fix = "\033[32m" if on else ""
-        self.warn = "\033[33m" if on else ""
-        self.end = "\033[0m" if on else ""
-
-
-def palette_for(stream: TextIO) -> Palette:
-    """Colours only on a terminal, and never where NO_COLOR is set (no-color.org) or TERM is dumb."""
-    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Palette(wanted and stream.isatty())
 
 
 def by_whom(refused_by: str) -> str:
@@ -223,20 +204,22 @@ def ordinal(number: int) -> str:
     return "%d%s" % (number, ending)
 
 
-def memory_text(part: Touched, path: str, origin: str) -> str:
-    """`0x7f…-0x7f… rw-p, 4 KiB of anonymous memory, made by event 27`."""
+def memory_text(part: Touched, path: str) -> str:
+    """`0x7f…-0x7f… rw-p, 4 KiB of anonymous memory`, as it was before the call."""
     if part.region is None:
         place = "new memory" if part.start == part.end else "%#x-%#x" % (part.start, part.end)
         return "%s %s: %s" % (place, part.asked or "", kind_text(part.provenance))
-    words: List[str] = [
-        "%#x-%#x %s" % (part.start, part.end, part.before or ""),
-        "%s of %s" % (size_text(part.end - part.start), kind_text(part.provenance)),
-    ]
-    if path:
-        words.append(printable(path))
-    if origin:
-        words.append(origin)
-    return ", ".join(words)
+    return ", ".join([_place_text(part, part.before), *([printable(path)] if path else [])])
+
+
+def new_memory_text(part: Touched, path: str) -> str:
+    """`0x7f…-0x7f… rw-p, 4 KiB of anonymous memory, new`."""
+    return ", ".join([_place_text(part, part.after), "new", *([printable(path)] if path else [])])
+
+
+def _place_text(part: Touched, perms: Optional[str]) -> str:
+    size = size_text(part.end - part.start)
+    return "%#x-%#x %s, %s of %s" % (part.start, part.end, perms or "", size, kind_text(part.provenance))
 
 
 def disturbed_text(programs: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from typing import List, Optional
 
 import pytest
 
-from wxtrace.commands.wording import Endings, by_whom, ending_text
+from wxtrace.explain.wording import Endings, by_whom, ending_text
 from wxtrace.model.enumerations import Aftermath
 from wxtrace.model.event import Amendment, Ending
 

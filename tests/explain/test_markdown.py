@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wxtrace.commands.markdown import code_block, inert
+from wxtrace.explain.markdown import code_block, inert
 
 MarkdownIt = pytest.importorskip("markdown_it", reason="comes with textual").MarkdownIt
 

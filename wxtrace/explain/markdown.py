@@ -8,8 +8,11 @@ stands in one (GitHub Flavored Markdown, "Code spans" and "Autolinks").
 from __future__ import annotations
 
 import re
+from typing import Iterable, Iterator
 
-__all__ = ["code_block", "code_span", "inert"]
+from wxtrace.explain.blocks import Block, Code, Heading
+
+__all__ = ["code_block", "code_span", "inert", "markdown_lines"]
 
 # Letters, digits and hyphens between common punctuation, a decimal point, or a lone sign.
 _PLAIN = re.compile(r"[(\"']*(?:-?[^\W_]+(?:-[^\W_]+|['’][^\W_]+|(?<=\d)\.(?=\d)[^\W_]+)*-?)?[)\"',;:.?%…]*|[=+×→–—-]")
@@ -34,6 +37,23 @@ def code_block(text: str) -> str:
     """Lines of text between fences."""
     fence = "`" * max(_longest_run(text) + 1, 3)
     return "%s\n%s\n%s" % (fence, text, fence)
+
+
+def markdown_lines(blocks: Iterable[Block]) -> Iterator[str]:
+    """Blocks line by line; an empty one before whatever begins something."""
+    first = True
+    for block in blocks:
+        if isinstance(block, Heading):
+            if not first:
+                yield ""
+            yield "## " + inert(block.text)
+        elif isinstance(block, Code):
+            yield ""
+            yield code_block(block.text)
+            yield ""
+        else:
+            yield "- **%s**: %s" % (block.label, inert(block.text))
+        first = False
 
 
 def _is_plain(word: str) -> bool:

@@ -1,0 +1,1 @@
+"""One explanation of an event: a document that console, report, screen and clipboard each show in their way."""
