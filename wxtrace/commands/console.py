@@ -191,7 +191,11 @@ class Console:
 
     def _who(self, event: Event, story: Story) -> str:
         process = story.processes[event.proc - 1]
-        return "%s[%d]" % (printable(process.title or "?", 40), event.pid)
+        return "%s[%d]" % (printable(process.title_at(event.n) or "?", 40), event.pid)
+
+    def _zero(self, story: Story) -> str:
+        """What times are counted from."""
+        return "the start" if story.run is None or story.run.attached is None else "attaching"
 
     def _refused(self, event: Event, story: Story) -> None:
         diagnosis = event.diagnosis
@@ -223,9 +227,10 @@ class Console:
         if diagnosis is not None:
             self._reason(diagnosis)
         self._memory(event, story)
-        self._item("who", "%s, thread %d, %.3f s after the start" % (key[0], event.tid, event.t_ns / 1e9))
+        self._item("who", "%s, thread %d, %.3f s after %s" % (key[0], event.tid, event.t_ns / 1e9, self._zero(story)))
         if event.stack_follows:
-            self._page.gap(event.n)
+            late = self._item_lines("caller", ["not known yet: `wxtrace report` has it later"])
+            self._page.gap(event.n, late)
             self._without_caller[event.n] = call_text(event)
         if diagnosis is None:
             return
