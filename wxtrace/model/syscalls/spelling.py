@@ -85,7 +85,7 @@ def memfd_flags(value: int) -> str:
 
 
 def _with_huge_size(value: int, names: Mapping[int, str], huge: int, shift: str) -> str:
-    """The size of the pages stands in the upper bits, as a power of two (/uapi/asm-generic/hugetlb_encode.h)."""
+    """The size of the pages stands in the upper bits, as a power of two (uapi/asm-generic/hugetlb_encode.h)."""
     size = value >> f.HUGE_SHIFT & f.HUGE_MASK
     if not value & huge or not size:
         return f.named_bits(value, names)
