@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Optional, Tuple
 
 from wxtrace.errors import RecordError
-from wxtrace.explain.build import Context, explain, name_text, regions_in
+from wxtrace.explain.build import Context, explain, name_text, regions_in, since_of
 from wxtrace.explain.document import Document
 from wxtrace.model.event import Event
 from wxtrace.model.space import AddressSpace
@@ -47,6 +47,7 @@ def document_of(index: Index, n: int) -> Document:
         index.amendments.get(n),
         index.stacks.get(n),
         most_parts=_MOST_PARTS,
+        since=since_of(story.run),
     )
     return explain(event, context)
 

@@ -70,9 +70,9 @@ def why_items(document: Document) -> Iterator[WhyItem]:
     for frame in document.caller:
         yield WhyItem(label, frame_text(frame))
         label = ""
-    name, tid, t_ns = document.who
-    who = "%s, thread %d, event %d, %s s after the start"
-    yield WhyItem("who", who % (name, tid, document.n, seconds_text(t_ns)))
+    who = document.who
+    text = "%s, thread %d, event %d, %s s after %s"
+    yield WhyItem("who", text % (who.name, who.tid, document.n, seconds_text(who.t_ns), who.since))
     for key, text in document.details:
         yield WhyItem(key[:_MOST_LABEL], text)
 

@@ -72,7 +72,7 @@ def test_a_stack_that_comes_late_has_a_heading_of_its_own(monkeypatch: pytest.Mo
     block = shown.stream.getvalue()
     rest = shown.stack_comes(FRAMES)[len(block) :]
 
-    assert block.startswith("REFUSED") and "caller" not in block
+    assert block.startswith("REFUSED") and "\n  caller  not known yet: `wxtrace report` has it later\n" in block
     assert rest.startswith("CALLER   of mprotect(0x7f0000000000, 4096, PROT_READ|PROT_EXEC)\n  caller  flip in ")
 
 

@@ -16,7 +16,7 @@ def test_a_filled_gap_lets_everything_go_in_order() -> None:
     stream = io.StringIO()
     page = Page(stream)
     page.line("REFUSED")
-    page.gap(7)
+    page.gap(7, [])
     page.line("why")
     page.write()
     before = stream.getvalue()
@@ -30,8 +30,8 @@ def test_a_filled_gap_lets_everything_go_in_order() -> None:
 def test_one_gap_holds_the_other() -> None:
     stream = io.StringIO()
     page = Page(stream)
-    page.gap(1)
-    page.gap(2)
+    page.gap(1, [])
+    page.gap(2, [])
     page.line("end")
     page.fill(2, ["second"])
     page.write()
@@ -47,17 +47,17 @@ def test_a_gap_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     page = Page(stream)
     page.line("REFUSED")
-    page.gap(7)
+    page.gap(7, ["not known yet"])
     page.write()
 
-    assert stream.getvalue() == "REFUSED\n"
+    assert stream.getvalue() == "REFUSED\nnot known yet\n"
     assert not page.fill(7, ["caller"])
 
 
 def test_the_last_page_is_not_held() -> None:
     stream = io.StringIO()
     page = Page(stream)
-    page.gap(7)
+    page.gap(7, [])
     page.line("nothing more")
     page.write(everything=True)
 

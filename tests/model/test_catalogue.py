@@ -20,7 +20,7 @@ EVERY = pytest.mark.parametrize("cause", CAUSES.values(), ids=lambda cause: caus
 
 
 def test_ids_are_unique_and_of_one_form() -> None:
-    assert len(CAUSES) == 69
+    assert len(CAUSES) == 70
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)?", id) for id in CAUSES)
 
 

@@ -194,6 +194,7 @@ RECORDS = [
     ),
     Record("limit.fds", ("memfd_create", 0, 0), "EMFILE", replace(BARE, limits={"Max open files": 4}, open_fds=4)),
     Record("limit.fds", ("memfd_create", 0, 0), "ENFILE", sure="consistent", says="the machine"),
+    Record("limit.aio", ("io_setup", 1000, 0x1000), "EAGAIN", replace(BARE, sysctl={"fs.aio-max-nr": "100"})),
     Record("address.unmapped", ("mseal", ANON_AT, 8 * PAGE, 0), "ENOMEM"),
     Record("address.occupied", ("mmap", ANON_AT, PAGE, R, ANON | f.MAP_FIXED_NOREPLACE, NO_FD, 0), "EEXIST"),
     Record("address.below-minimum", ("mmap", 0, PAGE, R, ANON | FIXED, NO_FD, 0), "EPERM"),

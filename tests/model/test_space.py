@@ -262,6 +262,11 @@ def test_only_the_main_stack_is_seeded_as_growing(space: AddressSpace) -> None:
     assert [p.region.grows_down for p in space.pieces()] == [False, True]
 
 
+def test_the_data_of_the_vdso_is_not_its_code(space: AddressSpace) -> None:
+    space.seed([anon(0, 4, "r--p", "[vvar]"), anon(4, 6, "r-xp", "[vdso]")], 0, 1, False)
+    assert [p.region.provenance for p in space.pieces()] == ["special", "vdso"]
+
+
 def test_seeded_regions_say_what_made_them(space: AddressSpace, regions: Regions) -> None:
     space.seed([file(0, 2, 3)], 0, 17, True)
     (region,) = regions.made

@@ -84,6 +84,14 @@ def test_an_exec_replaces_the_space_and_is_an_image() -> None:
     assert told.last.details is not None and told.last.details["exe"] == "/srv/other"
 
 
+def test_a_refused_call_on_parts_of_pages_leaves_pages_whole() -> None:
+    told = Told()
+    told.call("mprotect", ANON_AT + 1, PAGE, R, result=-22, now=[line(ANON_AT, 4)])
+    assert [(part.start, part.end) for part in told.last.touched] == [(ANON_AT, ANON_AT + 2 * PAGE)]
+    told.call("mprotect", ANON_AT, 4 * PAGE, RX, result=-13, now=[line(ANON_AT, 4)])
+    assert {at % PAGE for part in told.last.touched for at in (part.start, part.end)} == {0}
+
+
 def test_threads_share_the_space_and_the_process() -> None:
     told = Told()
     told.start(101, pid=100, how="clone", parent=100)

@@ -8,7 +8,7 @@ from typing import Dict, Iterable, List, Optional, Set, TextIO, Tuple
 
 from wxtrace.commands.executable import Searches, counts_text
 from wxtrace.commands.page import Page
-from wxtrace.explain.build import Context, explain, name_text, regions_in
+from wxtrace.explain.build import Context, explain, name_text, regions_in, since_of
 from wxtrace.explain.document import Document
 from wxtrace.explain.palette import palette_for
 from wxtrace.explain.terminal import TerminalText
@@ -181,7 +181,7 @@ class Console:
         return "  [%s]" % " ".join(word for word in words if word)
 
     def _who(self, event: Event, story: Story) -> str:
-        return name_text(story.processes[event.proc - 1].title, event.pid)
+        return name_text(story.processes[event.proc - 1].title_at(event.n), event.pid)
 
     def _refused(self, event: Event, story: Story) -> None:
         diagnosis = event.diagnosis
@@ -210,13 +210,20 @@ class Console:
             return
         self._lines(text.reason(document), text.memory(document), text.who(document))
         if event.stack_follows:
-            self._page.gap(event.n)
+            late = list(text.item("caller", "not known yet: `wxtrace report` has it later"))
+            self._page.gap(event.n, late)
             self._without_caller[event.n] = call_text(event)
         self._lines(text.proof(document), text.fixes(document))
 
     def _explained(self, event: Event, story: Story) -> Document:
         regions = regions_in(story.space_of(event.tid))
-        context = Context(self._who(event, story), regions, ladder=story.ladder_of(event), most_parts=_MOST_PARTS)
+        context = Context(
+            self._who(event, story),
+            regions,
+            ladder=story.ladder_of(event),
+            most_parts=_MOST_PARTS,
+            since=since_of(story.run),
+        )
         return explain(event, context)
 
     def _fault(self, event: Event, story: Story) -> None:

@@ -21,6 +21,7 @@ HELD_SECONDS = 1.0
 class _Gap(NamedTuple):
     key: int
     until: float
+    otherwise: List[str]
 
 
 class Page:
@@ -54,9 +55,9 @@ class Page:
         """One more line, or some."""
         self._lines.append(text)
 
-    def gap(self, key: int) -> None:
-        """Room for lines that come later; `HELD_SECONDS` from now it is given up."""
-        self._lines.append(_Gap(key, time.monotonic() + HELD_SECONDS))
+    def gap(self, key: int, otherwise: List[str]) -> None:
+        """Room for lines that come later; `HELD_SECONDS` from now it is given up for these."""
+        self._lines.append(_Gap(key, time.monotonic() + HELD_SECONDS, otherwise))
 
     def fill(self, key: int, lines: List[str]) -> bool:
         """Put lines into a gap; False when it is there no more."""
@@ -76,7 +77,8 @@ class Page:
         """Write the lines in one piece, unless a gap is to be waited for; `everything`: it is not."""
         if not self._lines or (self.held_for and not everything):
             return
-        text = "".join(line + "\n" for line in self._lines if isinstance(line, str))
+        known = [[line] if isinstance(line, str) else line.otherwise for line in self._lines]
+        text = "".join(line + "\n" for lines in known for line in lines)
         self._lines.clear()
         try:
             self._stream.write(text)

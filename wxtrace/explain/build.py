@@ -17,12 +17,13 @@ from wxtrace.explain.wording import (
 from wxtrace.frozen import Frozen
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Amendment, CallStack, Event, Evidence, Fix, Ladder, Touched
+from wxtrace.model.facts import RunStarted
 from wxtrace.model.region import Region
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.trampolines import TRICKS
 from wxtrace.printable import printable
 
-__all__ = ["Context", "RegionOf", "explain", "head_text", "name_text", "regions_in"]
+__all__ = ["Context", "RegionOf", "explain", "head_text", "name_text", "regions_in", "since_of"]
 
 _MOST_NAME = 40
 _MOST_CALL = 4000
@@ -54,6 +55,13 @@ class Context(Frozen):
     stack: Optional[CallStack] = None
     ladder: Optional[Ladder] = None
     most_parts: int = 4
+    # What times are counted from.
+    since: str = "the start"
+
+
+def since_of(run: Optional[RunStarted]) -> str:
+    """What the times of a run are counted from."""
+    return "the start" if run is None or run.attached is None else "attaching"
 
 
 def regions_in(space: Optional[AddressSpace]) -> RegionOf:
@@ -102,7 +110,7 @@ def explain(event: Event, context: Context) -> Document:
         n=event.n,
         outcome=event.outcome,
         head=head_text(event),
-        who=Who(context.who, event.tid, event.t_ns),
+        who=Who(context.who, event.tid, event.t_ns, context.since),
         memory=tuple(_memory(part, event, context) for part in event.touched[: context.most_parts]),
         unlisted=max(len(event.touched) - context.most_parts, 0),
         caller=context.stack.frames if context.stack is not None else (),

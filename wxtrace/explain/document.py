@@ -16,11 +16,12 @@ __all__ = ["Attempt", "Attempts", "Cause", "Document", "Memory", "Who"]
 
 
 class Who(NamedTuple):
-    """Whose event it is: `name` as `jit[4711]`; `t_ns` since the start of the run."""
+    """Whose event it is: `name` as `jit[4711]`; `t_ns` since the start of the run, or since attaching (`since`)."""
 
     name: str
     tid: int
     t_ns: int
+    since: str
 
 
 class Cause(NamedTuple):

@@ -84,8 +84,8 @@ class TerminalText:
 
     def who(self, document: Document) -> Iterator[str]:
         """Program, thread and time."""
-        name, tid, t_ns = document.who
-        return self.item("who", "%s, thread %d, %.3f s after the start" % (name, tid, t_ns / 1e9))
+        who = document.who
+        return self.item("who", "%s, thread %d, %.3f s after %s" % (who.name, who.tid, who.t_ns / 1e9, who.since))
 
     def proof(self, document: Document) -> Iterator[str]:
         """What was seen, and what was done all the same."""

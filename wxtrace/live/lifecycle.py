@@ -135,7 +135,7 @@ class Lifecycle:
                 self._recorder.fact(
                     Note(
                         "privileges",
-                        "%s[%d]: %s; trace it as root to see it as it is" % (name, task.pid, why),
+                        "%s[%d]: %s" % (name, task.pid, why),
                         task.tid,
                     )
                 )

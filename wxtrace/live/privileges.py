@@ -6,6 +6,7 @@ CAP_SYS_PTRACE (fs/exec.c:bprm_fill_uid, security/commoncap.c). Mounts with nosu
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import Optional
 
@@ -31,7 +32,11 @@ def lost_rights(tid: int) -> Optional[str]:
         numbers = status.get(line, "").split()
         if file.mode & bit and len(numbers) == 4 and numbers[1] != str(owner):
             name = "set-user-ID" if line == "Uid" else "set-group-ID"
-            return "it is %s, and under a tracer without privileges it runs without the rights of its owner" % name
+            advice = "; trace it as root to see it as it is" if os.geteuid() else ""
+            return "it is %s, and under a tracer without privileges it runs without the rights of its owner%s" % (
+                name,
+                advice,
+            )
     return None
 
 

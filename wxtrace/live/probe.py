@@ -69,6 +69,8 @@ _SYSCTLS = (
     "vm/admin_reserve_kbytes",
     "vm/user_reserve_kbytes",
     "fs/file-max",
+    "fs/aio-max-nr",
+    "fs/aio-nr",
     "kernel/perf_event_mlock_kb",
     "kernel/perf_event_paranoid",
 )

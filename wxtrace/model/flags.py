@@ -30,6 +30,7 @@ __all__ = [
     "MREMAP_DONTUNMAP",
     "MREMAP_FIXED",
     "MREMAP_MAYMOVE",
+    "PKEY_RIGHTS",
     "PROT_EXEC",
     "PROT_READ",
     "PROT_WRITE",
@@ -125,6 +126,8 @@ ADVICE = {
 MFD_HUGETLB, MFD_NOEXEC_SEAL, MFD_EXEC = 0x4, 0x8, 0x10
 HUGE_SHIFT, HUGE_MASK = 26, 0x3F
 """The base-2 logarithm of the size of huge pages stands in these bits of the flags of mmap and memfd_create."""
+PKEY_RIGHTS = {1: "PKEY_DISABLE_ACCESS", 2: "PKEY_DISABLE_WRITE"}
+
 MEMFD = {
     0x1: "MFD_CLOEXEC",
     0x2: "MFD_ALLOW_SEALING",

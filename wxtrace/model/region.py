@@ -111,6 +111,4 @@ _UNNAMED = {
     "[heap]": "heap",
     "[stack]": "stack",
     "[vdso]": "vdso",
-    "[vvar]": "vdso",
-    "[vvar_vclock]": "vdso",
 }

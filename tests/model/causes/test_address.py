@@ -376,8 +376,10 @@ def test_the_heap_keeps_256_pages_more_from_memory_that_grows_down() -> None:
 
 
 def test_a_mapping_over_the_place_of_the_heap_is_in_the_way() -> None:
-    wall = over(mapped(HEAP - PAGE, 9), start_brk=HEAP, brk=HEAP)
+    """The kernel shows it as [heap] (fs/proc/task_mmu.c:get_vma_name), which it is not."""
+    wall = over(mapped(HEAP - PAGE, 9, path="[heap]"), start_brk=HEAP, brk=HEAP)
     assert asked(collision, ("brk", HEAP + PAGE), wall) == "NONE address.brk-collision"
+    assert answer(collision, ("brk", HEAP + PAGE), wall).words["other"] == "another mapping"
 
 
 def test_a_break_inside_a_page_has_the_rest_of_it() -> None:

@@ -9,8 +9,8 @@ from asking import AT, HOST, LETS_THROUGH, PAGE, PROBE, STATUS, answer, asked, c
 
 from wxtrace.frozen import replace
 from wxtrace.model import flags as f
-from wxtrace.model.causes.base import size_text
-from wxtrace.model.causes.limit import fds, hugepages, map_count, memlock, overcommit, size
+from wxtrace.model.causes.evidence import size_text
+from wxtrace.model.causes.limit import aio, fds, hugepages, map_count, memlock, overcommit, size
 from wxtrace.model.facts import Probe
 from wxtrace.model.objects import Descriptor, Segment
 
@@ -671,6 +671,26 @@ def test_pages_reserved_by_others_are_not_free() -> None:
     probe = replace(PROBE, meminfo=memory)
     assert asked(hugepages.hugepages, asks(RW, HUGE_ANON, 2 * HUGE), probe) == FEW
     assert asked(hugepages.hugepages, asks(RW, HUGE_ANON, HUGE), probe) == LETS_THROUGH
+
+
+# Asynchronous I/O
+
+AIO = {"fs.aio-max-nr": "100", "fs.aio-nr": "60"}
+
+
+@pytest.mark.parametrize(
+    "events, sysctl, said, by_exclusion",
+    [
+        (101, AIO, "EAGAIN limit.aio", False),
+        (41, AIO, "? EAGAIN limit.aio", True),
+        (40, AIO, "? EAGAIN limit.aio", False),
+        (41, {}, "? EAGAIN limit.aio", False),
+    ],
+)
+def test_the_requests_of_all_programs_are_counted(events: int, sysctl: Any, said: str, by_exclusion: bool) -> None:
+    probe = replace(PROBE, sysctl=sysctl)
+    assert asked(aio.requests_of_machine, ("io_setup", events, AT), probe) == said
+    assert answer(aio.requests_of_machine, ("io_setup", events, AT), probe).by_exclusion is by_exclusion
 
 
 # Descriptors

@@ -83,12 +83,14 @@ def _no_aim(request: IoSetup, space: AddressSpace, page: int) -> Aim:
 
 def _setup_checks() -> Order:
     from wxtrace.model.causes.argument import aio, pointer
+    from wxtrace.model.causes.limit import aio as machine
     from wxtrace.model.causes.limit import map_count, memlock, size
 
     return (
         pointer.pointer,
         aio.events,
         aio.context,
+        machine.requests_of_machine,
         map_count.map_count,
         memlock.memlock,
         size.address_space,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.row import Evidence, Returns, Syscall, unsigned32
@@ -85,7 +84,7 @@ ROWS = (
     Syscall(
         "memfd_create",
         {Abi.X86_64: 319, Abi.I386: 356},
-        (("name", s.address), ("flags", s.bits32(f.MEMFD))),
+        (("name", s.address), ("flags", s.memfd_flags)),
         lambda a: MemfdCreate(a[0], unsigned32(a[1])),
         returns=Returns.DESCRIPTOR,
         # From Linux 3.17.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls import spelling as s
 from wxtrace.model.syscalls.row import Evidence, Returns, Syscall, signed32
@@ -75,7 +76,7 @@ ROWS = (
     Syscall(
         "pkey_alloc",
         {Abi.X86_64: 330, Abi.I386: 381},
-        (("flags", s.hexadecimal), ("access_rights", s.hexadecimal)),
+        (("flags", s.hexadecimal), ("access_rights", s.bits(f.PKEY_RIGHTS))),
         lambda a: PkeyAlloc(a[0], a[1]),
         returns=Returns.NUMBER,
         feature_test=True,

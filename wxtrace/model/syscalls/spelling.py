@@ -15,6 +15,7 @@ __all__ = [
     "hexadecimal32",
     "length",
     "map_flags",
+    "memfd_flags",
     "number",
     "prot",
     "unsigned",
@@ -73,14 +74,22 @@ def map_flags(value: int) -> str:
     kind = f.MAP_TYPES.get(value & f.MAP_TYPE)
     rest = value & ~f.MAP_TYPE if kind else value
     words = [kind] if kind else []
-    huge = value >> f.HUGE_SHIFT & f.HUGE_MASK
-    if value & f.MAP_HUGETLB and huge:
-        rest &= ~(f.HUGE_MASK << f.HUGE_SHIFT)
     if rest or not kind:
-        words.append(f.named_bits(rest, f.MAP))
-    if value & f.MAP_HUGETLB and huge:
-        words.append("%d<<MAP_HUGE_SHIFT" % huge)
+        words.append(_with_huge_size(rest, f.MAP, f.MAP_HUGETLB, "MAP_HUGE_SHIFT"))
     return "|".join(words)
+
+
+def memfd_flags(value: int) -> str:
+    """Flags of memfd_create."""
+    return _with_huge_size(unsigned32(value), f.MEMFD, f.MFD_HUGETLB, "MFD_HUGE_SHIFT")
+
+
+def _with_huge_size(value: int, names: Mapping[int, str], huge: int, shift: str) -> str:
+    """The size of the pages stands in the upper bits, as a power of two (uapi/asm-generic/hugetlb_encode.h)."""
+    size = value >> f.HUGE_SHIFT & f.HUGE_MASK
+    if not value & huge or not size:
+        return f.named_bits(value, names)
+    return "%s|%d<<%s" % (f.named_bits(value & ~(f.HUGE_MASK << f.HUGE_SHIFT), names), size, shift)
 
 
 def bits(names: Mapping[int, str]) -> Spelling:

@@ -58,5 +58,6 @@ def collision(ctx: CallContext) -> Answer:
     if new + page <= above.line.start - guard:
         return LETS_THROUGH
     fact = seen("the next mapping starts at %#x" % above.line.start, "/proc/PID/smaps")
-    other = above.line.path or "another mapping"
+    # What covers the place of the heap is shown under that name, whatever it is (fs/proc/task_mmu.c:get_vma_name).
+    other = above.line.path if above.line.path not in ("", "[heap]") else "another mapping"
     return refuses(ctx, BRK_COLLISION, fact, wanted=hex(wanted), other=other)

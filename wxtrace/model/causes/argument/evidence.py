@@ -31,5 +31,6 @@ def alignment(ctx: CallContext, what: str, value: int, case: str = "") -> Answer
     page = ctx.host.page_size
     if value % page == 0:
         return LETS_THROUGH
-    fact = argument("%#x is %d bytes past a multiple of %d" % (value, value % page, page))
+    past = value % page
+    fact = argument("%#x is %d byte%s past a multiple of %d" % (value, past, "s" * (past > 1), page))
     return refuses(ctx, ALIGNMENT, fact, errno=Errno.EINVAL, case=case, what=what)
