@@ -10,6 +10,7 @@ from typing import Iterator, Optional, Tuple
 import pytest
 
 from wxtrace.live import procfs
+from wxtrace.live.arch import thread_state
 from wxtrace.live.procfs import MapsFile
 from wxtrace.live.stacksample import MOST_STACK_BYTES, StackSample, sample_by
 
@@ -45,7 +46,7 @@ class Registers:
 def sample(maps: MapsFile, **registers: int) -> Optional[StackSample]:
     memory = os.open("/proc/self/mem", os.O_RDONLY)
     try:
-        found = sample_by(memory, os.getpid(), Registers(**registers))
+        found = sample_by(memory, os.getpid(), thread_state(Registers(**registers)))
     finally:
         os.close(memory)
     return found[0] if found else None

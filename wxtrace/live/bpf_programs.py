@@ -9,10 +9,10 @@ import time
 from typing import Dict, Optional, Tuple
 
 from wxtrace.decoders import DecodeError
+from wxtrace.live.arch import SYS_BPF
 
 __all__ = ["security_programs"]
 
-_SYS_BPF = 321
 _PROG_GET_NEXT_ID, _PROG_GET_FD_BY_ID, _OBJ_GET_INFO_BY_FD = 11, 13, 15
 _TYPE_LSM = 29
 MOST_PROGRAMS = 4096
@@ -44,11 +44,11 @@ def _look_up() -> Optional[Dict[str, str]]:
     id = 0
     for _ in range(MOST_PROGRAMS):
         attr = ctypes.create_string_buffer(struct.pack("<IIII", id, 0, 0, 0), _ATTR_SIZE)
-        if _libc.syscall(_SYS_BPF, _PROG_GET_NEXT_ID, attr, _ATTR_SIZE) < 0:
+        if _libc.syscall(SYS_BPF, _PROG_GET_NEXT_ID, attr, _ATTR_SIZE) < 0:
             return _with_hooks(found) if ctypes.get_errno() == _ENOENT else None
         (id,) = struct.unpack_from("<I", attr, 4)
         attr = ctypes.create_string_buffer(struct.pack("<IIII", id, 0, 0, 0), _ATTR_SIZE)
-        fd = _libc.syscall(_SYS_BPF, _PROG_GET_FD_BY_ID, attr, _ATTR_SIZE)
+        fd = _libc.syscall(SYS_BPF, _PROG_GET_FD_BY_ID, attr, _ATTR_SIZE)
         if fd < 0:
             if ctypes.get_errno() == _ENOENT:
                 continue
@@ -56,7 +56,7 @@ def _look_up() -> Optional[Dict[str, str]]:
         try:
             info = ctypes.create_string_buffer(_INFO_SIZE)
             attr = ctypes.create_string_buffer(struct.pack("<IIQ", fd, _INFO_SIZE, ctypes.addressof(info)), _ATTR_SIZE)
-            if _libc.syscall(_SYS_BPF, _OBJ_GET_INFO_BY_FD, attr, _ATTR_SIZE) < 0:
+            if _libc.syscall(SYS_BPF, _OBJ_GET_INFO_BY_FD, attr, _ATTR_SIZE) < 0:
                 return None
         finally:
             os.close(fd)

@@ -19,7 +19,7 @@ from typing import Callable, Optional
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.proctext import Stat, parse_stat
-from wxtrace.live import ptrace, x86
+from wxtrace.live import arch, ptrace
 from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.observer import Observer
 from wxtrace.live.procfs import read_proc
@@ -125,8 +125,8 @@ def _status_of_process(task: Task, message: int, stat: Stat) -> int:
 
 def _calls_exit(tid: int) -> bool:
     """Whether the thread ends by exit(2), which ends no other."""
-    abi = x86.ARCH_ABI.get(ptrace.syscall_info(tid).arch)
-    return abi is not None and ptrace.user_word(tid, x86.ORIG_AX) == x86.EXIT_NUMBERS[abi]
+    abi = arch.ABI_OF.get(ptrace.syscall_info(tid).arch)
+    return abi is not None and ptrace.user_word(tid, arch.CALL_NUMBER) == arch.CONVENTIONS[abi].exit
 
 
 def _stat(pid: int) -> Optional[Stat]:

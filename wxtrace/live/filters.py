@@ -25,7 +25,7 @@ from wxtrace.live.procfs import read_link, read_memory, read_proc
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
 from wxtrace.live.traced import name_of
-from wxtrace.model.enumerations import Abi
+from wxtrace.model.enumerations import WORD_SIZE
 from wxtrace.model.facts import FilterCode, FilterInstalled, FiltersSeen
 from wxtrace.model.flags import SECCOMP_FILTER_FLAG_NEW_LISTENER
 from wxtrace.model.restrictions import Ancestor, Listener
@@ -105,7 +105,7 @@ class FilterWatch:
         return known
 
     def _program_in_memory(self, tid: int, abi: int, address: int) -> Optional[int]:
-        word = 4 if abi == Abi.I386 else 8
+        word = WORD_SIZE[abi]
         block = read_memory(tid, address, 2 * word)
         if block is None:
             return None

@@ -12,25 +12,24 @@ import time
 from typing import Callable, Dict
 
 from wxtrace.live import ptrace
+from wxtrace.live.arch import NATIVE, PAGE_SIZE
 from wxtrace.live.gate import Gate
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.task import Task
-from wxtrace.live.traced import PAGE_SIZE
-from wxtrace.live.x86 import AUDIT_ARCH
 from wxtrace.model import flags as f
-from wxtrace.model.enumerations import Abi
+from wxtrace.model.enumerations import AUDIT_ARCH
 from wxtrace.model.facts import BY_KERNEL
 from wxtrace.model.syscalls.row import Words
 from wxtrace.model.syscalls.table import BY_NUMBER, NUMBERS
 
 __all__ = ["HotPath"]
 
-_ARCH = AUDIT_ARCH[Abi.X86_64]
+_ARCH = AUDIT_ARCH[NATIVE]
 _ENTRY = struct.Struct("<B3xIQQ7QI")
 _EXIT = struct.Struct("<B23xq")
-_MUNMAP = NUMBERS[Abi.X86_64]["munmap"]
-_ROWS = BY_NUMBER[Abi.X86_64]
+_MUNMAP = NUMBERS[NATIVE]["munmap"]
+_ROWS = BY_NUMBER[NATIVE]
 _PLAIN: Dict[int, Callable[[Words], bool]] = {number: row.plain for number, row in _ROWS.items()}
 
 Resume = Callable[[int, int, int, int], int]
@@ -132,7 +131,7 @@ class HotPath:
         else:
             self._recorder.arm()
         self._calls[task.tid] = call
-        task.info = (Abi.X86_64, number, args)
+        task.info = (NATIVE, number, args)
 
     def _let_through(self, task: Task) -> bool:
         """At the seccomp stop of a call that was seen at its entry: whose stop it is, is all that is new."""

@@ -13,7 +13,7 @@ import struct
 from typing import Dict, Mapping, Set, Tuple
 
 from wxtrace.live import ptrace, seccomp
-from wxtrace.model.enumerations import Abi
+from wxtrace.live.arch import NATIVE, PAGE_SIZE
 from wxtrace.model.filters import Asked
 from wxtrace.model.flags import errno_name
 from wxtrace.model.syscalls.table import NUMBERS
@@ -26,7 +26,7 @@ PATIENCE = 1.0
 _Call = Tuple[int, Tuple[int, ...]]
 _SAID = struct.Struct("<qq")
 
-_ANYWHERE, _PAGE = 0, 4096
+_ANYWHERE, _PAGE = 0, PAGE_SIZE
 _ANON = 0x22
 _CANONICAL: Tuple[Tuple[str, Tuple[int, ...]], ...] = (
     ("mmap", (_ANYWHERE, _PAGE, 3, _ANON)),
@@ -88,10 +88,10 @@ def inherited_answers() -> Dict[str, str]:
         os.close(said_read)
     answers = {}
     for (name, args), (result, number) in zip(_CANONICAL, _SAID.iter_unpack(said[: len(said) // 16 * 16])):
-        call = (NUMBERS[Abi.X86_64][name], args)
+        call = (NUMBERS[NATIVE][name], args)
         here = any(other == call[0] and words[: len(args)] == args for other, words in arrived)
         answer = "ALLOW" if here else errno_name(number) if result == -1 else "0"
-        answers[trial_key(Asked(Abi.X86_64, call[0], (*args, 0, 0, 0, 0, 0, 0)[:6]))] = answer
+        answers[trial_key(Asked(NATIVE, call[0], (*args, 0, 0, 0, 0, 0, 0)[:6]))] = answer
     return answers
 
 
@@ -111,7 +111,7 @@ def _try_all(go: int, said: int) -> None:
         seccomp.install()
         for name, args in _CANONICAL:
             ctypes.set_errno(0)
-            result = libc.syscall(NUMBERS[Abi.X86_64][name], *(ctypes.c_ulong(value) for value in args))
+            result = libc.syscall(NUMBERS[NATIVE][name], *(ctypes.c_ulong(value) for value in args))
             os.write(said, _SAID.pack(result, ctypes.get_errno()))
     finally:
         os._exit(0)

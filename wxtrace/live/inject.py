@@ -11,9 +11,9 @@ import signal
 import time
 from typing import Optional
 
-from wxtrace.live import ptrace, x86
+from wxtrace.live import arch, ptrace
+from wxtrace.live.arch.registers import injected_call, instruction_pointer, registers, set_registers
 from wxtrace.live.procfs import is_dead, pages_with_contents
-from wxtrace.live.registers import injected_call, registers, set_registers
 from wxtrace.live.task import Task
 from wxtrace.model.syscalls.table import NUMBERS
 
@@ -28,9 +28,13 @@ def query_mdwe(task: Task) -> Optional[int]:
     tid = task.tid
     try:
         regs = registers(tid)
-        abi = x86.ARCH_ABI.get(ptrace.syscall_info(tid).arch)
+        abi = arch.ABI_OF.get(ptrace.syscall_info(tid).arch)
+        if abi is None:
+            return None
+        ip = instruction_pointer(regs)
+        begin = ip - len(arch.CONVENTIONS[abi].instruction)
         # Else it would wait for whoever serves the page that its code was on.
-        if abi is None or not all(filled for _, filled in pages_with_contents(tid, regs.rip - 2, regs.rip)):
+        if not all(filled for _, filled in pages_with_contents(tid, begin, ip)):
             return None
         mask = ptrace.signal_mask(tid)
         ptrace.set_signal_mask(tid, (1 << 64) - 1)

@@ -8,9 +8,9 @@ import struct
 from typing import Callable, Dict, List, Optional, Set
 
 from wxtrace.decoders import DecodeError
-from wxtrace.decoders.auxv import is_32_bit
 from wxtrace.decoders.proctext import Stat, parse_stat
 from wxtrace.live import ptrace
+from wxtrace.live.arch import abi_of_image
 from wxtrace.live.privileges import lost_rights
 from wxtrace.live.procfs import read_link, read_memory, read_proc, share_memory, thread_group
 from wxtrace.live.recorder import Recorder
@@ -165,7 +165,7 @@ class Lifecycle:
             read_link(tid, "exe"),
             [os.fsdecode(word) for word in command_line.rstrip(b"\0").split(b"\0")] if command_line else [],
             where.comm,
-            Abi(_image_abi(tid)).label,
+            _image_abi(tid).label,
         )
         self._recorder.fact(
             Seeded(
@@ -258,9 +258,9 @@ class Lifecycle:
             space.close()
 
 
-def _image_abi(tid: int) -> int:
+def _image_abi(tid: int) -> Abi:
     """By what the kernel told the program at its start: the file itself may be served by a tracee."""
-    return Abi.I386 if is_32_bit(read_proc(tid, "auxv", 4096)) else Abi.X86_64
+    return abi_of_image(read_proc(tid, "auxv", 4096))
 
 
 def _command_line(tid: int, where: Stat, why: str) -> bytes:

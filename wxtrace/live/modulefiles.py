@@ -13,6 +13,7 @@ from wxtrace.decoders import DecodeError
 from wxtrace.decoders.elf import ElfImage, decode_elf
 from wxtrace.decoders.pe import PeImage, decode_pe
 from wxtrace.decoders.procmaps import MapLine
+from wxtrace.live.arch import CODE, PAGE_SIZE
 from wxtrace.live.stacksample import StackSample
 from wxtrace.model.frames import ANONYMOUS
 
@@ -21,8 +22,6 @@ __all__ = ["Module", "Modules"]
 MOST_FILE_BYTES = 8 << 30
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DELETED = " (deleted)"
-_PAGE = 4096
-_MACHINES = {64: "EM_X86_64", 32: "EM_386"}
 
 
 class Module(NamedTuple):
@@ -68,7 +67,7 @@ class Modules:
         for line in self._sample.mappings:
             module = self.at(line.start)
             elf = module.elf if module is not None else None
-            if module is None or elf is None or elf.machine != _MACHINES[self._sample.bits]:
+            if module is None or elf is None or elf.machine != CODE[self._sample.bits].elf_machine:
                 continue
             if elf.type != "ET_EXEC" or module.bias == 0:
                 found.setdefault(module.base, module)
@@ -164,11 +163,11 @@ def _elf_module(name: str, line: MapLine, file: BinaryIO) -> Module:
         elf = decode_elf(file)
     except DecodeError:
         return Module(name, line.start - line.offset, 0, file, None)
-    address = elf.address_of_offset(line.offset, _PAGE)
+    address = elf.address_of_offset(line.offset, PAGE_SIZE)
     if address is None or not elf.loads:
         return Module(name, line.start - line.offset, 0, file, None)
     bias = line.start - address
-    base = bias + min(load.vaddr for load in elf.loads) // _PAGE * _PAGE
+    base = bias + min(load.vaddr for load in elf.loads) // PAGE_SIZE * PAGE_SIZE
     return Module(name, base, bias, file, elf) if 0 <= base <= line.start else Module(name, line.start, 0, file, None)
 
 

@@ -14,7 +14,7 @@ from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.decoders.proctext import parse_stat
 from wxtrace.frozen import replace
-from wxtrace.live import ptrace, x86
+from wxtrace.live import arch, ptrace
 from wxtrace.live.inquiry import Question, Steps
 from wxtrace.live.libraries import library_mapped, library_unloaded
 from wxtrace.live.procfs import WHOLE, lines_of_ranges, read_link, read_memory, read_proc
@@ -22,7 +22,7 @@ from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
 from wxtrace.live.traced import is_traced
 from wxtrace.model import flags as f
-from wxtrace.model.enumerations import Abi
+from wxtrace.model.enumerations import WORD_SIZE
 from wxtrace.model.facts import BY_FILTER, BY_KERNEL, STACK, UNDECIDED, Call, Mapped, Named, Note, Resynced, Unloading
 from wxtrace.model.outcome import may_be_refused
 from wxtrace.model.syscalls.aio import IoSetup
@@ -70,7 +70,7 @@ class Observer:
         Errors while reading /proc (the task may be dying) lose only what was asked.
         """
         decided = _who_decided(task)
-        if abi == Abi.I386:
+        if WORD_SIZE[abi] == 4:
             args = tuple(value & 0xFFFFFFFF for value in args)
             result = result if result < 0 else result & 0xFFFFFFFF
         row = row_of(abi, number)
@@ -165,14 +165,14 @@ class Observer:
         """A filter sent SIGSYS for a call that is not traced: its number and arguments are in the registers again."""
         call = self._rolled_back(task)
         if call is not None:
-            task.trapped_at = ptrace.user_word(task.tid, x86.IP)
+            task.trapped_at = ptrace.user_word(task.tid, arch.INSTRUCTION_POINTER)
             self._filters().answered(task)
             self._recorder.call(call, keep=True)
 
     def killed_in_call(self, task: Task) -> None:
         """The same where a filter killed the thread, at its last stop (kernel/seccomp.c:__seccomp_filter)."""
         call = self._rolled_back(task)
-        if call is not None and ptrace.user_word(task.tid, x86.IP) != task.trapped_at:
+        if call is not None and ptrace.user_word(task.tid, arch.INSTRUCTION_POINTER) != task.trapped_at:
             self._filters().answered(task, dead=True)
             self._recorder.call(call, keep=True)
 
@@ -182,11 +182,11 @@ class Observer:
         None where they hold none: then the number is not where the result is (asm/syscall.h:syscall_rollback).
         """
         tid = task.tid
-        abi = x86.ARCH_ABI.get(ptrace.syscall_info(tid).arch)
-        number = ptrace.user_word(tid, x86.ORIG_AX)
-        if abi is None or number != ptrace.user_word(tid, x86.AX) or number >= 1 << 31:
+        abi = arch.ABI_OF.get(ptrace.syscall_info(tid).arch)
+        number = ptrace.user_word(tid, arch.CALL_NUMBER)
+        if abi is None or number != ptrace.user_word(tid, arch.RESULT) or number >= 1 << 31:
             return None
-        args = tuple(ptrace.user_word(tid, offset) for offset in x86.ARGUMENTS[abi])
+        args = tuple(ptrace.user_word(tid, offset) for offset in arch.CONVENTIONS[abi].offsets)
         if is_traced(abi, number, args):
             return None
         return Call(tid, self._recorder.now(), abi, number, args, None, BY_FILTER)  # type: ignore[arg-type]
@@ -298,7 +298,7 @@ class Observer:
         if isinstance(request, Mprotect):
             return maps.range(request.addr, request.addr + page_align_up(request.length, self._page_size))
         if isinstance(request, IoSetup):
-            size = 4 if call.abi == Abi.I386 else 8
+            size = WORD_SIZE[call.abi]
             context = read_memory(task.tid, request.context_address, size)
             if context is None:
                 return []

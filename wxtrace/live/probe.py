@@ -29,13 +29,13 @@ from wxtrace.decoders.proctext import (
 )
 from wxtrace.frozen import replace
 from wxtrace.live import ptrace
+from wxtrace.live.arch.registers import instruction_pointer, registers, stack_pointer
 from wxtrace.live.host import address_bits, security_modules
 from wxtrace.live.inject import query_mdwe
 from wxtrace.live.inquiry import Question
 from wxtrace.live.libraries import library_of_line, library_to_ask_for
 from wxtrace.live.machine_evidence import Room, cpu_features, huge_pages, room_left, same_namespaces, segment
 from wxtrace.live.procfs import read_link, read_proc, smaps_of_ranges, thread_group
-from wxtrace.live.registers import registers
 from wxtrace.live.statx import known_file
 from wxtrace.live.task import Task
 from wxtrace.model import flags as f
@@ -133,7 +133,7 @@ class Prober:
         tid = task.tid
         try:
             regs = registers(tid)
-            ip, sp = int(regs.rip), int(regs.rsp)
+            ip, sp = instruction_pointer(regs), stack_pointer(regs)
         except (ptrace.TaskGone, OSError):
             ip = sp = 0
         comm = os.fsdecode(read_proc(tid, "comm", 64).rstrip(b"\n"))

@@ -16,6 +16,7 @@ from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmap_query import PROCMAP_QUERY, QUERY_SIZE, VMA_EXECUTABLE, decode_answer, encode_query
 from wxtrace.decoders.procmaps import MapLine, Vma, parse_maps, parse_smaps
 from wxtrace.decoders.proctext import parse_stat, parse_status
+from wxtrace.live.arch import PAGE_SIZE, SYS_KCMP
 
 __all__ = [
     "WHOLE",
@@ -41,8 +42,7 @@ WHOLE = (0, 1 << 64)
 """The range of all addresses."""
 _CHUNK = 1 << 16
 _NAME_SIZE = 4096 + 64
-_SYS_KCMP, _KCMP_VM = 312, 1
-_PAGE = 4096
+_KCMP_VM = 1
 _ENTRY = struct.Struct("<Q")
 _PRESENT, _SWAPPED, _WRITE_PROTECTED = 1 << 63, 1 << 62, 1 << 57
 
@@ -117,7 +117,7 @@ def thread_group(tid: int) -> int:
 
 def share_memory(one: int, other: int) -> bool:
     """kcmp(KCMP_VM): whether two tasks live in one address space."""
-    return bool(_libc.syscall(_SYS_KCMP, one, other, _KCMP_VM, 0, 0) == 0)
+    return bool(_libc.syscall(SYS_KCMP, one, other, _KCMP_VM, 0, 0) == 0)
 
 
 class _IoVec(ctypes.Structure):
@@ -130,8 +130,8 @@ def pages_with_contents(tid: int, start: int, end: int) -> List[Tuple[int, bool]
     One that has none may be a trap: whoever reads it waits for a handler of userfaultfd, which may wait for us. A
     marker of its write protection looks like a page that is swapped out (fs/proc/task_mmu.c:pte_to_pagemap_entry).
     """
-    first = start // _PAGE
-    count = (end - 1) // _PAGE - first + 1
+    first = start // PAGE_SIZE
+    count = (end - 1) // PAGE_SIZE - first + 1
     try:
         fd = os.open("/proc/%d/pagemap" % tid, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -144,7 +144,7 @@ def pages_with_contents(tid: int, start: int, end: int) -> List[Tuple[int, bool]
         os.close(fd)
     whole = entries[: len(entries) // _ENTRY.size * _ENTRY.size]
     return [
-        ((first + place) * _PAGE, bool(entry & _PRESENT or (entry & _SWAPPED and not entry & _WRITE_PROTECTED)))
+        ((first + place) * PAGE_SIZE, bool(entry & _PRESENT or (entry & _SWAPPED and not entry & _WRITE_PROTECTED)))
         for place, (entry,) in enumerate(_ENTRY.iter_unpack(whole))
     ]
 
@@ -152,7 +152,7 @@ def pages_with_contents(tid: int, start: int, end: int) -> List[Tuple[int, bool]
 def read_memory(tid: int, address: int, size: int) -> Optional[bytes]:
     """`size` bytes of the task's memory, or None when they cannot all be read without waiting for anybody."""
     pages = pages_with_contents(tid, address, address + size) if size else []
-    if not pages or not all(filled for _, filled in pages) or pages[-1][0] + _PAGE < address + size:
+    if not pages or not all(filled for _, filled in pages) or pages[-1][0] + PAGE_SIZE < address + size:
         return None
     buffer = ctypes.create_string_buffer(size)
     local = _IoVec(ctypes.addressof(buffer), size)

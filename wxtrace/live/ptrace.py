@@ -1,8 +1,8 @@
 """ptrace(2) and waitpid(2) as the tracer needs them.
 
 Numbers by include/uapi/linux/ptrace.h: python-ptrace lacks half of them, and takes long to import (see
-`wxtrace.live.registers`). Calls go through PyDLL: the tracer has one thread, so giving up the interpreter lock around
-each call buys nothing.
+`wxtrace.live.arch.registers`). Calls go through PyDLL: the tracer has one thread, so giving up the interpreter lock
+around each call buys nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import signal
 import struct
 from typing import NamedTuple, Tuple
+
+from wxtrace.live.arch import SYS_PTRACE, SYS_TKILL
 
 __all__ = [
     "EVENT_CLONE",
@@ -60,7 +62,6 @@ SYSCALL_STOP = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 SECCOMP_STOP = EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 EXIT_STOP = EVENT_EXIT << 16 | signal.SIGTRAP << 8 | 0x7F
 WALL = 0x40000000
-_SYS_PTRACE, _SYS_TKILL = 101, 200
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _fast_libc = ctypes.PyDLL(None)
@@ -141,7 +142,7 @@ def event_message(tid: int) -> int:
 
 def user_word(tid: int, offset: int) -> int:
     """PTRACE_PEEKUSER: the word at `offset` in struct user, as an unsigned number."""
-    if _fast_libc.syscall(_SYS_PTRACE, PTRACE_PEEKUSER, tid, offset, ctypes.byref(_word)) == -1:
+    if _fast_libc.syscall(SYS_PTRACE, PTRACE_PEEKUSER, tid, offset, ctypes.byref(_word)) == -1:
         raise TaskGone(tid)
     return int(_word.value)
 
@@ -168,4 +169,4 @@ def set_signal_mask(tid: int, mask: int) -> None:
 
 def send_signal(tid: int, number: int) -> None:
     """tkill(2): one signal to one thread."""
-    _libc.syscall(_SYS_TKILL, tid, number)
+    _libc.syscall(SYS_TKILL, tid, number)

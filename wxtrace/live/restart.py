@@ -12,13 +12,21 @@ import errno
 from typing import Dict, List, NamedTuple, Tuple
 
 from wxtrace.decoders.proctext import parse_status
-from wxtrace.live import ptrace
+from wxtrace.live import arch, ptrace
+from wxtrace.live.arch.multiplexers import waits_in_ipc
+from wxtrace.live.arch.registers import (
+    arguments,
+    call_again,
+    call_number,
+    call_result,
+    registers,
+    set_registers,
+)
 from wxtrace.live.procfs import read_proc
 from wxtrace.live.recorder import Recorder
-from wxtrace.live.registers import registers, set_registers
-from wxtrace.live.x86 import ARCH_ABI
-from wxtrace.model.enumerations import Abi
+from wxtrace.model.enumerations import WORD_SIZE
 from wxtrace.model.facts import Note
+from wxtrace.model.syscalls.table import call_name
 
 __all__ = ["Interruptions"]
 
@@ -43,31 +51,19 @@ _THIRD, _FOURTH, _FIFTH = _Wait(2, _POINTER, 0), _Wait(3, _POINTER, 0), _Wait(4,
 _ALWAYS = _Wait(0, 0, 0)
 # IORING_ENTER_EXT_ARG and IORING_ENTER_EXT_ARG_REG: there may be a timeout behind the last argument.
 _IO_URING = _Wait(3, 1 << 3 | 1 << 6, 0)
-_WAITS: Tuple[Dict[int, _Wait], ...] = (
-    {
-        232: _MILLISECONDS,  # epoll_wait
-        281: _MILLISECONDS,  # epoll_pwait
-        441: _FOURTH,  # epoll_pwait2
-        65: _ALWAYS,  # semop
-        220: _FOURTH,  # semtimedop
-        128: _THIRD,  # rt_sigtimedwait
-        208: _FIFTH,  # io_getevents
-        426: _IO_URING,  # io_uring_enter
-    },
-    {
-        256: _MILLISECONDS,  # epoll_wait
-        319: _MILLISECONDS,  # epoll_pwait
-        441: _FOURTH,  # epoll_pwait2
-        420: _FOURTH,  # semtimedop_time64
-        177: _THIRD,  # rt_sigtimedwait
-        421: _THIRD,  # rt_sigtimedwait_time64
-        247: _FIFTH,  # io_getevents
-        426: _IO_URING,  # io_uring_enter
-    },
-)
-"""By ABI: number -> where its timeout is."""
-_IPC, _SEMOP, _SEMTIMEDOP = 117, 1, 4
-_REGISTERS = (("rdi", "rsi", "rdx", "r10", "r8", "r9"), ("rbx", "rcx", "rdx", "rsi", "rdi", "rbp"))
+_WAITS: Dict[str, _Wait] = {
+    "epoll_wait": _MILLISECONDS,
+    "epoll_pwait": _MILLISECONDS,
+    "epoll_pwait2": _FOURTH,
+    "semop": _ALWAYS,
+    "semtimedop": _FOURTH,
+    "semtimedop_time64": _FOURTH,
+    "rt_sigtimedwait": _THIRD,
+    "rt_sigtimedwait_time64": _THIRD,
+    "io_getevents": _FIFTH,
+    "io_uring_enter": _IO_URING,
+}
+"""Where the timeout of a call is."""
 
 
 class Interruptions:
@@ -80,21 +76,21 @@ class Interruptions:
     def undo(self, tid: int) -> None:
         """At the stop that an interrupt brought. A signal that waits for the thread explains EINTR: hands off then."""
         regs = registers(tid)
-        if regs.rax & _INT != _EINTR & _INT or regs.orig_rax & _INT == _INT:
+        number = call_number(regs) & _INT
+        if call_result(regs) & _INT != _EINTR & _INT or number == _INT:
             return
-        abi = ARCH_ABI.get(ptrace.syscall_info(tid).arch)
-        word = _INT if abi == Abi.I386 else _POINTER
-        if abi is None or regs.rax & word != _EINTR & word or _signal_waits(tid):
+        abi = arch.ABI_OF.get(ptrace.syscall_info(tid).arch)
+        if abi is None:
             return
-        number = int(regs.orig_rax & _INT)
-        args = tuple(int(getattr(regs, name)) & word for name in _REGISTERS[abi])
+        word = (1 << 8 * WORD_SIZE[abi]) - 1
+        if call_result(regs) & word != _EINTR & word or _signal_waits(tid):
+            return
+        args = tuple(value & word for value in arguments(regs, abi))
         if _waits_for_ever(abi, number, args):
-            # As the kernel does it itself (arch/x86/kernel/signal.c: handle_signal): all its ways in have two bytes.
-            regs.rax = regs.orig_rax
-            regs.rip -= 2
+            call_again(regs, abi)
             set_registers(tid, regs)
             return
-        self._named.setdefault(_name(abi, number), []).append(tid)
+        self._named.setdefault(call_name(abi, number), []).append(tid)
         self._recorder.arm()
 
     def tell(self) -> None:
@@ -108,18 +104,10 @@ class Interruptions:
 
 
 def _waits_for_ever(abi: int, number: int, args: Tuple[int, ...]) -> bool:
-    if abi == Abi.I386 and number == _IPC:
-        return args[0] & 0xFFFF == _SEMOP or (args[0] & 0xFFFF == _SEMTIMEDOP and args[5] == 0)
-    wait = _WAITS[abi].get(number)
-    return wait is not None and args[wait.argument] & wait.mask == wait.for_ever
-
-
-def _name(abi: int, number: int) -> str:
-    if abi == Abi.I386:
-        from ptrace.syscall.linux.i386 import SYSCALL_NAMES
-    else:
-        from ptrace.syscall.linux.x86_64 import SYSCALL_NAMES
-    return str(SYSCALL_NAMES.get(number, "call %d" % number))
+    wait = _WAITS.get(call_name(abi, number))
+    if wait is None:
+        return waits_in_ipc(abi, number, args)
+    return args[wait.argument] & wait.mask == wait.for_ever
 
 
 def _threads(tids: List[int]) -> str:

@@ -12,9 +12,9 @@ import os
 import struct
 from typing import List, Tuple
 
+from wxtrace.live.arch import CONVENTIONS
 from wxtrace.live.ptrace import prctl
-from wxtrace.live.x86 import AUDIT_ARCH
-from wxtrace.model.enumerations import Abi
+from wxtrace.model.enumerations import AUDIT_ARCH, Abi
 from wxtrace.model.syscalls.table import SYSCALLS
 
 __all__ = ["COOKIE", "filter_program", "install", "program_bytes"]
@@ -38,11 +38,11 @@ _LAYOUT = struct.Struct("<HBBI")
 
 def filter_program() -> List[Instruction]:
     """The filter as (code, jt, jf, k) instructions."""
-    i386, x86_64 = _abi_section(Abi.I386), _abi_section(Abi.X86_64)
-    program: List[Instruction] = [(_LD_W_ABS, 0, 0, _ARCH), (_JEQ, 0, len(x86_64), AUDIT_ARCH[Abi.X86_64])]
-    program += x86_64
-    program += [(_JEQ, 1, 0, AUDIT_ARCH[Abi.I386]), (_RET, 0, 0, RET_ALLOW)]
-    return program + i386
+    program: List[Instruction] = [(_LD_W_ABS, 0, 0, _ARCH)]
+    for convention in CONVENTIONS:
+        section = _abi_section(convention.abi)
+        program += [(_JEQ, 0, len(section), AUDIT_ARCH[convention.abi]), *section]
+    return [*program, (_RET, 0, 0, RET_ALLOW)]
 
 
 def program_bytes() -> bytes:

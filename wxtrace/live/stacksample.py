@@ -12,6 +12,8 @@ import struct
 from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from wxtrace.decoders.procmaps import MapLine
+from wxtrace.live.arch import CODE, PAGE_SIZE, RED_ZONE
+from wxtrace.live.arch.convention import ThreadState
 from wxtrace.live.procfs import MapsFile, pages_with_contents
 
 __all__ = ["MOST_SAMPLE_BYTES", "StackSample", "sample_by", "take_sample"]
@@ -21,25 +23,9 @@ MOST_OTHER_BYTES = 16 << 10
 MOST_VDSO_BYTES = 16 << 10
 MOST_MAPPINGS = 1024
 MOST_MAPPING_BYTES = 64 << 10
-MOST_SAMPLE_BYTES = 2 * MOST_STACK_BYTES + MOST_OTHER_BYTES + MOST_VDSO_BYTES + MOST_MAPPING_BYTES + 4096
+MOST_SAMPLE_BYTES = 2 * MOST_STACK_BYTES + MOST_OTHER_BYTES + MOST_VDSO_BYTES + MOST_MAPPING_BYTES + PAGE_SIZE
 
 MOST_PARTS_OF_IMAGE = 16
-
-_RED_ZONE = 128
-"""Bytes below the stack pointer that belong to the function (System V ABI, AMD64 supplement, 3.2.2)."""
-_USER32_CS = 0x23  # arch/x86/include/asm/segment.h
-
-_PAGE = 4096
-_NT_TIB = {64: struct.Struct("<8xQQ24xQ"), 32: struct.Struct("<4xII12xI")}
-
-# fmt: off
-_NAMES_64 = (
-    "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
-)
-"""DWARF registers 0 to 16 (System V ABI, AMD64 supplement, figure 3.36)."""
-_NAMES_32 = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "rip")
-"""DWARF registers 0 to 8, %eax to %eip (System V ABI, Intel386 supplement)."""
-# fmt: on
 
 
 class StackSample(NamedTuple):
@@ -65,12 +51,12 @@ class StackSample(NamedTuple):
     @property
     def sp(self) -> int:
         """The stack pointer."""
-        return self.registers[7 if self.bits == 64 else 4]
+        return self.registers[CODE[self.bits].sp]
 
     @property
     def fp(self) -> int:
         """The frame pointer's register, whatever is in it."""
-        return self.registers[6 if self.bits == 64 else 5]
+        return self.registers[CODE[self.bits].fp]
 
     def mapping_at(self, address: int) -> Optional[MapLine]:
         """The executable mapping there."""
@@ -120,7 +106,7 @@ Read = Callable[[int, int], Optional[bytes]]
 """(address, size) to all those bytes of the target's memory, or None."""
 
 
-def sample_by(memory: int, tid: int, regs: Any) -> List[StackSample]:
+def sample_by(memory: int, tid: int, state: ThreadState) -> List[StackSample]:
     """`take_sample` by the open /proc/TID/mem; a list of one, or empty when there is nothing to read."""
 
     def read(address: int, size: int) -> Optional[bytes]:
@@ -135,7 +121,7 @@ def sample_by(memory: int, tid: int, regs: Any) -> List[StackSample]:
     except OSError:
         return []
     try:
-        sample = take_sample(tid, regs, maps, read)
+        sample = take_sample(tid, state, maps, read)
     except OSError:
         return []
     finally:
@@ -143,16 +129,14 @@ def sample_by(memory: int, tid: int, regs: Any) -> List[StackSample]:
     return [sample] if sample is not None else []
 
 
-def take_sample(tid: int, regs: Any, maps: MapsFile, read: Read) -> Optional[StackSample]:
-    """The stack of a thread that stands still; `regs` is its user_regs_struct. None when there is nothing to read.
+def take_sample(tid: int, state: ThreadState, maps: MapsFile, read: Read) -> Optional[StackSample]:
+    """The stack of a thread that stands still. None when there is nothing to read.
 
     Raises OSError when the address space is gone.
     """
-    bits = 32 if regs.cs == _USER32_CS else 64
-    registers = tuple(int(getattr(regs, name)) for name in (_NAMES_64 if bits == 64 else _NAMES_32))
-    sample = StackSample(tid, bits, registers, (), (), b"")
+    sample = StackSample(tid, state.bits, state.registers, (), (), b"")
     windows = []
-    stack = _window(tid, maps, read, sample.sp, _RED_ZONE, MOST_STACK_BYTES)
+    stack = _window(tid, maps, read, sample.sp, RED_ZONE, MOST_STACK_BYTES)
     if stack is None:
         return None
     windows.append(stack)
@@ -163,7 +147,7 @@ def take_sample(tid: int, regs: Any, maps: MapsFile, read: Read) -> Optional[Sta
             windows.append(other)
     mappings = _within(maps.executable(MOST_MAPPINGS))
     headers: Tuple[MapLine, ...] = ()
-    windows_stack = _windows_stack(tid, read, int(regs.gs_base if bits == 64 else regs.fs_base), _NT_TIB[bits])
+    windows_stack = _windows_stack(tid, read, state.teb, struct.Struct(CODE[state.bits].nt_tib))
     if windows_stack is not None:
         windows.append(windows_stack)
         headers = _headers(maps, mappings)
@@ -188,7 +172,7 @@ def _window(tid: int, maps: MapsFile, read: Read, address: int, below: int, most
             end = page
             break
         # The red zone may reach into a page that was never used; what the stack pointer is in may be gone.
-        start = page + _PAGE
+        start = page + PAGE_SIZE
     data = read(start, end - start) if start <= address else None
     return None if data is None else (start, data)
 
@@ -208,7 +192,7 @@ def _windows_stack(tid: int, read: Read, teb: int, tib: struct.Struct) -> Option
     start = max(limit, base - MOST_STACK_BYTES)
     for page, present in reversed(pages_with_contents(tid, start, base)):
         if not present:
-            start = page + _PAGE
+            start = page + PAGE_SIZE
             break
     if start >= base:
         return None

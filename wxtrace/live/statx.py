@@ -11,9 +11,10 @@ import os
 import struct
 from typing import NamedTuple, Optional
 
+from wxtrace.live.arch import SYS_STATX
+
 __all__ = ["KnownFile", "known_file"]
 
-_SYS_STATX = 332
 _AT_FDCWD, _AT_STATX_DONT_SYNC = -100, 0x4000
 _BASIC_STATS, _MNT_ID = 0x7FF, 0x1000
 _STATX = struct.Struct("<I16xIIH106xIIQ104x")
@@ -35,7 +36,7 @@ class KnownFile(NamedTuple):
 def known_file(path: str) -> KnownFile:
     """The file behind a link of /proc. Raises OSError."""
     buffer = ctypes.create_string_buffer(_STATX.size)
-    if _libc.syscall(_SYS_STATX, _AT_FDCWD, os.fsencode(path), _AT_STATX_DONT_SYNC, _BASIC_STATS | _MNT_ID, buffer) < 0:
+    if _libc.syscall(SYS_STATX, _AT_FDCWD, os.fsencode(path), _AT_STATX_DONT_SYNC, _BASIC_STATS | _MNT_ID, buffer) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     mask, uid, gid, mode, major, minor, mount = _STATX.unpack(buffer.raw)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import mmap
 from typing import Optional
 
+from wxtrace.live.arch import PAGE_SIZE
 from wxtrace.model import flags as f
 from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls.row import Range, Words, unsigned32
 from wxtrace.model.syscalls.table import BY_NUMBER, NUMBERS
 
-__all__ = ["PAGE_SIZE", "affected_range", "bound_siblings", "installs_filter", "is_traced", "name_of"]
+__all__ = ["affected_range", "bound_siblings", "installs_filter", "is_traced", "name_of"]
 
-PAGE_SIZE = mmap.PAGESIZE
-"""Bytes."""
 _PRCTL = tuple(NUMBERS[abi]["prctl"] for abi in Abi)
 _SECCOMP = tuple(NUMBERS[abi]["seccomp"] for abi in Abi)
 

@@ -11,7 +11,8 @@ import errno
 import signal
 from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
-from wxtrace.live import ptrace, x86
+from wxtrace.live import arch, ptrace
+from wxtrace.live.arch.multiplexers import direct_call, shmat_result_address
 from wxtrace.live.exits import Exits
 from wxtrace.live.gate import Gate
 from wxtrace.live.hotpath import HotPath
@@ -26,7 +27,7 @@ from wxtrace.live.standstill import Standstills
 from wxtrace.live.task import Task
 from wxtrace.live.traced import affected_range, bound_siblings, installs_filter, is_traced
 from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
-from wxtrace.model.enumerations import Abi
+from wxtrace.model.enumerations import WORD_SIZE
 from wxtrace.model.facts import ModeChanged, SignalStop
 from wxtrace.model.syscalls.table import NUMBERS, SYSCALLS
 
@@ -140,10 +141,10 @@ class Tracer:
 
     def _seccomp_stop(self, task: Task) -> None:
         info = ptrace.syscall_info(task.tid)
-        if info.ret_data != COOKIE or not is_traced(x86.ARCH_ABI.get(info.arch), info.number, info.args):
+        if info.ret_data != COOKIE or not is_traced(arch.ABI_OF.get(info.arch), info.number, info.args):
             # Another tracer's RET_TRACE: without that tracer the kernel would answer ENOSYS (kernel/seccomp.c).
-            ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.ORIG_AX, (1 << 64) - 1)
-            ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, x86.AX, (1 << 64) - errno.ENOSYS)
+            ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, arch.CALL_NUMBER, (1 << 64) - 1)
+            ptrace.request(ptrace.PTRACE_POKEUSER, task.tid, arch.RESULT, (1 << 64) - errno.ENOSYS)
             self.resume(task)
             return
         task.reached_kernel = True
@@ -164,14 +165,14 @@ class Tracer:
             return
         task.info = None
         task.reached_kernel = False
-        if info.op == ptrace.OP_ENTRY and is_traced(x86.ARCH_ABI.get(info.arch), info.number, info.args):
+        if info.op == ptrace.OP_ENTRY and is_traced(arch.ABI_OF.get(info.arch), info.number, info.args):
             self._enter(task, info)
         else:
             self.resume(task)
 
     def _enter(self, task: Task, info: ptrace.SyscallInfo) -> None:
         """A traced call stands before the kernel's door."""
-        abi, number = x86.ARCH_ABI[info.arch], info.number
+        abi, number = arch.ABI_OF[info.arch], info.number
         task.info = (abi, number, info.args)
         task.bearing = number in _BIRTH_NUMBERS
         if number in _CLONE_NUMBERS and task.filtered and asks_for_untraced_child(task.tid, number, info.args):
@@ -194,11 +195,11 @@ class Tracer:
         if task.hides_untraced:
             task.hides_untraced = False
             set_untraced(task.tid, abi, number, args, True)
-        if abi == Abi.I386:
-            real = x86.indirect_call(number, args, lambda at, size: read_memory(task.tid, at, size))
-            where = x86.shmat_result_address(number, args)
+        if abi != arch.NATIVE:
+            real = direct_call(abi, number, args, lambda at, size: read_memory(task.tid, at, size))
+            where = shmat_result_address(abi, number, args)
             if where is not None and result == 0:
-                word = read_memory(task.tid, where, 4)
+                word = read_memory(task.tid, where, WORD_SIZE[abi])
                 result = int.from_bytes(word, "little") if word else 0
             if real is not None:
                 number, args = real
@@ -319,7 +320,7 @@ class Tracer:
     def _fault(self, task: Task) -> None:
         # Not at the start: construct takes as long to import as the program takes to run.
         from wxtrace.decoders.siginfo import SIGINFO_SIZE, decode_siginfo
-        from wxtrace.live.registers import registers
+        from wxtrace.live.arch.registers import instruction_pointer, registers, stack_pointer
 
         info = decode_siginfo(ptrace.siginfo(task.tid, SIGINFO_SIZE))
         regs = registers(task.tid)
@@ -341,8 +342,8 @@ class Tracer:
                 info.code,
                 info.addr,
                 info.sender,
-                int(regs.rip),
-                int(regs.rsp),
+                instruction_pointer(regs),
+                stack_pointer(regs),
                 info.syscall,
                 line,
             )

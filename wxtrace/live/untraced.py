@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from wxtrace.live import ptrace, x86
+from wxtrace.live import arch, ptrace
 from wxtrace.live.procfs import read_memory, write_memory
-from wxtrace.model.enumerations import Abi
 from wxtrace.model.syscalls.table import NUMBERS
 
 __all__ = ["asks_for_untraced_child", "set_untraced"]
 
 _CLONE_UNTRACED = 0x800000
-_CLONE3 = NUMBERS[Abi.X86_64]["clone3"]
-"""The same number in both ABIs, as all new calls."""
+_CLONE3 = NUMBERS[arch.NATIVE]["clone3"]
+"""The same number in all ABIs, as all new calls."""
 _FLAGS_SIZE = 8
 Words = Tuple[int, ...]
 
@@ -33,7 +32,7 @@ def asks_for_untraced_child(tid: int, number: int, args: Words) -> bool:
 def set_untraced(tid: int, abi: int, number: int, args: Words, on: bool) -> None:
     """Set or clear the bit where this call has it."""
     if number != _CLONE3:
-        offset = x86.DI if abi == Abi.X86_64 else x86.BX
+        offset = arch.CONVENTIONS[abi].offsets[0]
         value = args[0] | _CLONE_UNTRACED if on else args[0] & ~_CLONE_UNTRACED
         ptrace.request(ptrace.PTRACE_POKEUSER, tid, offset, value)
         return

@@ -16,10 +16,11 @@ from collections import deque
 from typing import Any, Deque, Dict, Generator, List, NamedTuple, Optional
 
 from wxtrace.channel import receive
+from wxtrace.live.arch import thread_state
+from wxtrace.live.arch.registers import registers
 from wxtrace.live.inquiry import Question
 from wxtrace.live.ptrace import TaskGone
 from wxtrace.live.recorder import Recorder
-from wxtrace.live.registers import registers
 from wxtrace.live.stacksample import StackSample, sample_by
 from wxtrace.live.task import Task
 from wxtrace.model.facts import Call, StackRead, StackSampled
@@ -85,11 +86,11 @@ class Unwinder:
         if self._channel is None and self._starts >= MOST_STARTS:
             return False
         try:
-            regs = registers(task.tid)
+            state = thread_state(registers(task.tid))
         except (OSError, TaskGone):
             return False
         memory = "/proc/%d/mem" % task.tid
-        answer: Optional[List[StackSample]] = yield Question(sample_by, (task.tid, regs), (memory,))
+        answer: Optional[List[StackSample]] = yield Question(sample_by, (task.tid, state), (memory,))
         if not answer:
             return None if answer is None else False
         [sample] = answer

@@ -19,6 +19,8 @@ from typing import Callable, List, Optional
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.elfsymbols import functions_at
 from wxtrace.decoders.pe_unwind import unwinding_at
+from wxtrace.live.arch import CODE
+from wxtrace.live.arch.x86_64 import MACHINE_ORDER
 from wxtrace.live.libdw import Libdw, Unwound, load_libdw
 from wxtrace.live.modulefiles import Module, Modules
 from wxtrace.live.stacksample import MOST_SAMPLE_BYTES, StackSample
@@ -36,8 +38,6 @@ MOST_MEMORY = 8 << 30
 
 _PR_SET_PDEATHSIG = 1
 _CALL_BYTES = 7
-_MACHINE_ORDER = (0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15)
-"""The DWARF numbers of rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15."""
 
 Way = Callable[[StackSample, Modules], List[Frame]]
 
@@ -148,11 +148,12 @@ def _windows_callers(sample: StackSample, modules: Modules, last: Unwound) -> Li
     if module is None or module.pe is None:
         return []
     if sample.bits == 32:
-        _, _, _, _, sp, fp = (value or 0 for value in last.registers[:6])
+        code = CODE[sample.bits]
+        sp, fp = (last.registers[number] or 0 for number in (code.sp, code.fp))
         return _walked(sample, modules, last.address, sp, fp)[1:]
     frames: List[Frame] = []
     address = last.address
-    registers = [last.registers[number] or 0 for number in _MACHINE_ORDER]
+    registers = [last.registers[number] or 0 for number in MACHINE_ORDER]
     while len(frames) < MOST_FRAMES:
         module = modules.at(address - 1)
         if module is None or module.pe is None or module.file is None:

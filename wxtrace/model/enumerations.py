@@ -8,6 +8,7 @@ from typing import Optional
 __all__ = [
     "AUDIT_ARCH",
     "PROTS",
+    "WORD_SIZE",
     "Abi",
     "Aftermath",
     "Confidence",
@@ -43,6 +44,10 @@ class Abi(IntEnum):
 
 AUDIT_ARCH = (0xC000003E, 0x40000003)
 """How seccomp and audit name each ABI (include/uapi/linux/audit.h)."""
+
+
+WORD_SIZE = (8, 4)
+"""Bytes of a register, an address or a size, by ABI."""
 
 
 class Decided(IntEnum):
