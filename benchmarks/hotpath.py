@@ -24,8 +24,10 @@ from typing import Dict, List
 from measure import WXTRACE, Table, build, interleaved, seconds
 
 from wxtrace.live import ptrace, seccomp
+from wxtrace.live.arch import NATIVE
+from wxtrace.model.facts import BY_KERNEL
 from wxtrace.model.story import Story
-from wxtrace.record.journal import JournalReader, JournalWriter
+from wxtrace.record.journal import JournalReader, JournalWriter, plain_head
 
 _ENTRY, _EXIT = struct.Struct("<B3xIQQ7QI"), struct.Struct("<B23xq")
 PARTS = ("wait", "ptrace requests", "decode", "record")
@@ -67,6 +69,7 @@ def parts(flips: str, count: int, journal: int) -> Dict[str, float]:
     where, at = ctypes.addressof(status), ctypes.addressof(info)
     wait, request = ptrace.waitpid, ptrace.raw_request
     writer = JournalWriter(journal)
+    head = plain_head(NATIVE, BY_KERNEL)
     waited = asked = decoded = recorded = readings = 0
     call = _ENTRY.unpack(bytes(_ENTRY.size))
     started(flips, count)
@@ -90,7 +93,7 @@ def parts(flips: str, count: int, journal: int) -> Dict[str, float]:
             _, result = _EXIT.unpack_from(info)
             t3 = clock()
             if result >= 0:
-                writer.plain_call(tid, t3, 1, call, result)
+                writer.plain_call(tid, t3, head, call, result)
             t4 = clock()
             request(ptrace.PTRACE_CONT, tid, 0, 0)
         t5 = clock()

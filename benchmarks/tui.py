@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from wxtrace.decoders.procmaps import MapLine, Vma
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.facts import (
     BY_KERNEL,
     Call,
@@ -40,7 +41,7 @@ from wxtrace.model.facts import (
     TaskExited,
     TaskStarted,
 )
-from wxtrace.record.journal import JournalReader, JournalWriter
+from wxtrace.record.journal import JournalReader, JournalWriter, plain_head
 
 HERE = Path(__file__).resolve().parent
 WXTRACE = shutil.which("wxtrace", path=str(Path(sys.executable).parent)) or "wxtrace"
@@ -55,6 +56,7 @@ def write_journal(path: str, events: int, regions: int) -> None:
     """As the tracer would: every region is mapped, then pages change their protection; now and then it is refused."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     writer = JournalWriter(fd, limit=1 << 40)
+    head = plain_head(Abi.X86_64, BY_KERNEL)
     host = Host("6.18.4", "x86_64", 4096, ["capability"], mdwe=0)
     writer.fact(RunStarted("0.1", host, ["./big", "--fast"], "/srv", "2024-05-01T12:00:00Z", "accelerated", False))
     writer.fact(TaskStarted(100, 1, 100, 1, "launch"))
@@ -70,14 +72,14 @@ def write_journal(path: str, events: int, regions: int) -> None:
         at = BASE + (n if n < regions else chance.randrange(regions)) * 2 * SIZE
         if n < regions:
             words = (0, 0, 0, 0, 9, 0, SIZE, 3, 0x22, (1 << 64) - 1, 0, 0)
-            writer.plain_call(100, t_ns, BY_KERNEL, words, at)
+            writer.plain_call(100, t_ns, head, words, at)
         elif n % (events // 300 + 1) == 0:
             line = MapLine(at, at + SIZE, "rw-p", 0, "00:00", 0, "")
             writer.fact(Probe(100, "big", vmas=[Vma(line, ("mr", "mw", "me"), 0, 0, 0)], mdwe=0))
             writer.call(Call(100, t_ns, 0, 10, (at, SIZE, 5, 0, 0, 0), -13, BY_KERNEL), keep=True)
         else:
             words = (0, 0, 0, 0, 10, at, SIZE, chance.choice((0, 1, 3)), 0, 0, 0, 0)
-            writer.plain_call(100, t_ns, BY_KERNEL, words, 0)
+            writer.plain_call(100, t_ns, head, words, 0)
         if n % BATCH == 0:
             writer.flush()
     writer.fact(TaskExited(100, 100_000 * events, code=0))

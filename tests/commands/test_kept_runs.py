@@ -17,7 +17,7 @@ from processes import run_wxtrace
 pytestmark = pytest.mark.trace
 
 Environment = Dict[str, str]
-MAGIC = b"WXTRACE-JOURNAL/1\n"
+MAGIC = b"WXTRACE-JOURNAL/2\n"
 
 
 def folder(environment: Environment) -> Path:

@@ -74,7 +74,7 @@ def test_what_a_change_changed_is_told_with_its_place(old: Path, capsys: pytest.
 
 
 def test_a_journal_that_cannot_be_told_does_not_hide_the_others(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (old / "broken.journal").write_bytes(b"WXTRACE-JOURNAL/1\n")
+    (old / "broken.journal").write_bytes(b"WXTRACE-JOURNAL/2\n")
     (old / "broken.json").write_text("{}")
     (old / "alone.json").write_text("{}")
 

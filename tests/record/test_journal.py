@@ -22,7 +22,8 @@ from wxtrace.model.facts import Call, Lost
 from wxtrace.model.frames import Frame
 from wxtrace.model.restrictions import Ancestor, Listener
 from wxtrace.record import journal
-from wxtrace.record.journal import MAGIC, JournalReader, JournalWriter
+from wxtrace.record.journal import MAGIC, JournalReader, JournalWriter, call_at, plain_head
+from wxtrace.record.journalbytes import JournalBytes
 
 LINE = MapLine(0x7F31A0000000, 0x7F31A0002000, "r-xp", 0x2000, "fe:01", 1311, "/opt/caf\udce9/lib (deleted)")
 HOST = facts.Host("6.18.4", "x86_64", 4096, ["capability", "selinux"], True, {"deny_execmem": False})
@@ -104,6 +105,41 @@ def json_entry(value: Any) -> bytes:
 
 
 # Round trips
+
+VERSION_1 = Path(__file__).parent / "journals" / "version_1.journal"
+"""With calls of both ABIs, written by the last wxtrace that made such journals."""
+CALLS_OF_VERSION_1 = [
+    MMAP._replace(decided=facts.BY_KERNEL),
+    Call(4711, 950, 1, 125, (0x400000, 4096, 7, 0, 0, 0), -13, facts.BY_KERNEL),
+    Call(4711, 955, 0, 11, (0x7F31A0000000, 4096, 0, 0, 0, 0), 0, facts.BY_KERNEL),
+    Call(4711, 960, 1, 192, (0, 4096, 3, 0x22, 0xFFFFFFFF, 0), 0xF7000000, facts.BY_KERNEL),
+    Call(4711, 970, 0, 10, (0x7F31A0000000, 4096, 5, 0, 0, 0), None),
+    Call(4711, 980, 0, 25, (0, 0, 0, 0, 0, 0), 2**64 - 8192, facts.BY_FILTER),
+]
+
+
+def test_a_journal_of_version_1_is_read_as_it_was_meant() -> None:
+    found = read(VERSION_1.read_bytes())
+
+    assert [fact for fact in found if isinstance(fact, Call)] == CALLS_OF_VERSION_1
+    assert found[0].argv == ["./jit"] and found[-1] == facts.RunEnded(1000) and len(found) == 11
+
+
+def test_a_call_of_a_journal_of_version_1_is_found_again_at_its_place() -> None:
+    with VERSION_1.open("rb") as file:
+        placed = list(JournalReader(file, "run.wxt").placed())
+    source = JournalBytes(str(VERSION_1))
+
+    assert [call_at(source, place.entry) for place, fact in placed if isinstance(fact, Call)] == CALLS_OF_VERSION_1
+
+
+@pytest.mark.parametrize("abi", [2, 255])
+def test_a_call_by_an_abi_that_nobody_knows_is_damage(abi: int) -> None:
+    entry = b"S" + struct.pack("<BBHiQq6Q", abi, 2, 10, 1, 5, 0, 0, 0, 0, 0, 0, 0)
+
+    (lost,) = read(MAGIC + frame(entry))
+
+    assert "a call by an unknown ABI" in lost.why
 
 
 def test_there_is_an_example_of_each_kind() -> None:
@@ -349,6 +385,8 @@ def test_facts_before_the_damage_of_their_own_frame_are_kept() -> None:
     "payload",
     [
         b"?",
+        b"S",
+        b"S" + b"\0" * 71,
         b"C",
         b"C" + b"\0" * 70,
         b"J",
@@ -416,7 +454,7 @@ def test_a_full_journal_counts_ordinary_calls_and_keeps_the_others() -> None:
     with tempfile.TemporaryFile() as file:
         writer = JournalWriter(file.fileno(), limit=0)
         writer.call(call)
-        writer.plain_call(1, 5, 1, (1, 2, 3, 4, 10, 0, 4096, 1, 0, 0, 0, 7), 0)
+        writer.plain_call(1, 5, plain_head(0, 1), (1, 2, 3, 4, 10, 0, 4096, 1, 0, 0, 0, 7), 0)
         writer.call(call._replace(result=-13), keep=True)
         writer.flush()
         file.seek(0)

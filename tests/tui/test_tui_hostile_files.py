@@ -164,22 +164,22 @@ def entries() -> List[Entry]:
         if isinstance(fact, Call):
             assert fact.result is not None
             result = fact.result - (1 << 64) if fact.result >= 1 << 63 else fact.result
-            flags = fact.abi | fact.decided << 1
-            found.append((flags, fact.number, fact.tid, fact.t_ns, result, *fact.args))
+            flags = fact.decided << 1
+            found.append((fact.abi, flags, fact.number, fact.tid, fact.t_ns, result, *fact.args))
         else:
             found.append(fact_to_json(fact))
     return found
 
 
-CALL = "<BHiQq6Q"
-RANGES = [(0, 31), (0, 65535), (-1, 2**31 - 1), (0, 2**64 - 1), (-(2**63), 2**63 - 1), *[(0, 2**64 - 1)] * 6]
+CALL = "<BBHiQq6Q"
+RANGES = [(0, 1), (0, 31), (0, 65535), (-1, 2**31 - 1), (0, 2**64 - 1), (-(2**63), 2**63 - 1), *[(0, 2**64 - 1)] * 6]
 
 
 def write_journal(path: Path, facts: List[Entry]) -> None:
     data = b""
     for fact in facts:
         if isinstance(fact, tuple):
-            data += b"C" + struct.pack(CALL, *fact)
+            data += b"S" + struct.pack(CALL, *fact)
         else:
             text = json.dumps(fact).encode()
             data += b"J" + struct.pack("<I", len(text)) + text

@@ -22,12 +22,14 @@ from wxtrace.model.enumerations import AUDIT_ARCH
 from wxtrace.model.facts import BY_KERNEL
 from wxtrace.model.syscalls.row import Words
 from wxtrace.model.syscalls.table import BY_NUMBER, NUMBERS
+from wxtrace.record.journal import plain_head
 
 __all__ = ["HotPath"]
 
 _ARCH = AUDIT_ARCH[NATIVE]
 _ENTRY = struct.Struct("<B3xIQQ7QI")
 _EXIT = struct.Struct("<B23xq")
+_HEAD = plain_head(NATIVE, BY_KERNEL)
 _MUNMAP = NUMBERS[NATIVE]["munmap"]
 _ROWS = BY_NUMBER[NATIVE]
 _PLAIN: Dict[int, Callable[[Words], bool]] = {number: row.plain for number, row in _ROWS.items()}
@@ -87,7 +89,7 @@ class HotPath:
             for freed in self._gate.leave(task, space):
                 self._resume(freed)
         request(ptrace.PTRACE_SYSCALL if task.full else ptrace.PTRACE_CONT, tid, 0, 0)
-        self._recorder.plain_call(tid, now - self._start, BY_KERNEL, call, result)
+        self._recorder.plain_call(tid, now - self._start, _HEAD, call, result)
         return True
 
     def passed(self, task: Task) -> bool:

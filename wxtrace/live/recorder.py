@@ -63,9 +63,9 @@ class Recorder:
         if self.watch is not None:
             self.watch(call)
 
-    def plain_call(self, tid: int, t_ns: int, decided: int, info: tuple[int, ...], result: int) -> None:
-        """One ordinary x86-64 call, `info` as PTRACE_GET_SYSCALL_INFO gave it; only without a watcher."""
-        self.journal.plain_call(tid, t_ns, decided, info, result)
+    def plain_call(self, tid: int, t_ns: int, head: bytes, info: tuple[int, ...], result: int) -> None:
+        """One ordinary call, `info` as PTRACE_GET_SYSCALL_INFO gave it; only without a watcher."""
+        self.journal.plain_call(tid, t_ns, head, info, result)
         if not self._armed:
             self.arm()
 

@@ -1,9 +1,15 @@
 """The journal: every fact of a run, append-only, framed and checksummed.
 
-    file    "WXTRACE-JOURNAL/1\\n" frame*
+    file    "WXTRACE-JOURNAL/2\\n" frame*
     frame   length (u32) crc32 (u32) payload
     payload entry*
-    entry   "C" call (71 bytes) | "J" length (u32) JSON of record/codec.py
+    entry   "S" call (72 bytes) | "J" length (u32) JSON of record/codec.py
+
+    call    ABI (u8) flags (u8) number (u16) tid (i32) t_ns (u64) result (i64) six arguments (u64)
+    flags   bits 1 and 2: who decided; bit 3: never returned; bit 4: the result is unsigned
+
+Journals of version 1 are read as well: they have "C" entries instead, of 71 bytes without the ABI, which is bit 0 of
+the flags there.
 
 Written in batches, one frame a batch. A journal cut anywhere opens up to its last whole frame, and says so.
 """
@@ -17,14 +23,16 @@ import zlib
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from wxtrace.errors import RecordError
+from wxtrace.model.enumerations import Abi
 from wxtrace.model.facts import Call, Lost
 from wxtrace.record.codec import fact_from_json, fact_to_json
 from wxtrace.record.journalbytes import JournalBytes, Readable
 from wxtrace.record.jsonstream import decode
 
-__all__ = ["MAGIC", "Elsewhere", "JournalReader", "JournalWriter", "Place", "Write", "call_at"]
+__all__ = ["MAGIC", "Elsewhere", "JournalReader", "JournalWriter", "Place", "Write", "call_at", "plain_head"]
 
-MAGIC = b"WXTRACE-JOURNAL/1\n"
+MAGIC = b"WXTRACE-JOURNAL/2\n"
+_MAGICS = (MAGIC, b"WXTRACE-JOURNAL/1\n")
 MAX_FRAME = 64 << 20
 """Bytes; a longer length field is damage, not data."""
 
@@ -32,11 +40,12 @@ DEFAULT_LIMIT = 1 << 30
 """Bytes of a running journal from which ordinary calls are counted and not kept."""
 
 _HEADER = struct.Struct("<II")
-# flags, number, tid, t_ns, result, six arguments. Flags: bit 0 ABI, bits 1-2 who decided, bit 3 never returned.
-_CALL = struct.Struct("<BHiQq6Q")
-_PLAIN = struct.Struct("<cBHiQq6Q")
+_CALL = struct.Struct("<BBHiQq6Q")
+_CALL_1 = struct.Struct("<BHiQq6Q")
+_PLAIN = struct.Struct("<3sHiQq6Q")
 _SIZE = struct.Struct("<I")
-_CALL_TAG, _JSON_TAG = b"C", b"J"
+_CALL_TAG, _CALL_1_TAG, _JSON_TAG = b"S", b"C", b"J"
+_ABIS = len(Abi)
 
 
 Write = Callable[[memoryview], int]
@@ -86,22 +95,22 @@ class JournalWriter:
             self._dropped += 1
             return
         tid, t_ns, abi, number, args, result, decided = call
-        flags = abi | decided << 1
+        flags = decided << 1
         if result is None:
             flags |= 8
             result = 0
         elif result >= 1 << 63:
             result -= 1 << 64
             flags |= 16
-        self._entries.append(_CALL_TAG + _CALL.pack(flags, number, tid, t_ns, result, *args))
+        self._entries.append(_CALL_TAG + _CALL.pack(abi, flags, number, tid, t_ns, result, *args))
 
-    def plain_call(self, tid: int, t_ns: int, decided: int, info: Tuple[int, ...], result: int) -> None:
-        """Add an x86-64 call that succeeded: `info` holds the number at 4 and the arguments from 5 to 10."""
+    def plain_call(self, tid: int, t_ns: int, head: bytes, info: Tuple[int, ...], result: int) -> None:
+        """Add a call that succeeded: `head` by `plain_head`, in `info` the number at 4, the arguments from 5 to 10."""
         if self._written > self.limit:
             self._dropped += 1
             return
         _, _, _, _, number, a, b, c, d, e, f, _ = info
-        self._entries.append(_PLAIN.pack(_CALL_TAG, decided << 1, number, tid, t_ns, result, a, b, c, d, e, f))
+        self._entries.append(_PLAIN.pack(head, number, tid, t_ns, result, a, b, c, d, e, f))
 
     def fact(self, fact: Any) -> None:
         """Add one fact that is not a call."""
@@ -150,6 +159,11 @@ class JournalWriter:
                 view = view[written:]
 
 
+def plain_head(abi: int, decided: int) -> bytes:
+    """How the entry of a call that succeeded begins: made once, for the calls that come by the thousand."""
+    return _CALL_TAG + bytes((abi, decided << 1))
+
+
 class Place(NamedTuple):
     """Where an entry starts, in bytes from the start of the file, and where its frame ends."""
 
@@ -160,19 +174,36 @@ class Place(NamedTuple):
 def call_at(source: JournalBytes, entry: int) -> Call:
     """The call whose entry starts at this byte of a journal. Raises RecordError when there is none (any more)."""
     data = source.read_at(1 + _CALL.size, entry)
-    if data[:1] == _CALL_TAG and len(data) == 1 + _CALL.size:
-        return _call_of(data, 1)
+    try:
+        if data[:1] == _CALL_TAG:
+            return _call_of(data, 1)
+        if data[:1] == _CALL_1_TAG:
+            return _call_of_version_1(data, 1)
+    except (struct.error, RecordError):
+        pass
     raise RecordError("the journal has changed under our eyes, at byte %d" % entry)
 
 
 def _call_of(payload: bytes, at: int) -> Call:
     fields = _CALL.unpack_from(payload, at)
-    flags, result = fields[0], fields[4]
+    abi, flags, result = fields[0], fields[1], fields[5]
+    if abi >= _ABIS:
+        raise RecordError("a call by an unknown ABI")
     if flags & 8:
         result = None
     elif flags & 16:
         result += 1 << 64
     # Slices: half the time that naming each field takes.
+    return Call(fields[3], fields[4], abi, fields[2], fields[6:], result, flags >> 1 & 3)
+
+
+def _call_of_version_1(payload: bytes, at: int) -> Call:
+    fields = _CALL_1.unpack_from(payload, at)
+    flags, result = fields[0], fields[4]
+    if flags & 8:
+        result = None
+    elif flags & 16:
+        result += 1 << 64
     return Call(fields[2], fields[3], flags & 1, fields[1], fields[5:], result, flags >> 1 & 3)
 
 
@@ -266,7 +297,7 @@ class JournalReader:
         if not self._opened:
             if not self._need(len(MAGIC)):
                 return None
-            if self._take(len(MAGIC)) != MAGIC:
+            if self._take(len(MAGIC)) not in _MAGICS:
                 raise RecordError("%s is not a wxtrace journal (or one of a newer version)" % self._name)
             self._opened = True
         if self._begun:
@@ -302,6 +333,10 @@ class JournalReader:
                 if tag == _CALL_TAG:
                     call = _call_of(payload, at)
                     at += _CALL.size
+                    yield entry, call
+                elif tag == _CALL_1_TAG:
+                    call = _call_of_version_1(payload, at)
+                    at += _CALL_1.size
                     yield entry, call
                 elif tag == _JSON_TAG:
                     (length,) = _SIZE.unpack_from(payload, at)
