@@ -1,13 +1,11 @@
-"""The headers of a PE file, as far as they tell where its sections are loaded ("PE Format", Microsoft).
-
-`struct`, not construct: a few numbers of each header count here.
-"""
+"""The headers of a PE file, as far as they tell where its sections are loaded ("PE Format", Microsoft)."""
 
 from __future__ import annotations
 
-import struct
 from io import BytesIO
 from typing import BinaryIO, NamedTuple, Optional, Tuple, Union
+
+from construct import Int16ul, Int32ul, Padding, Struct
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.elf import read_exactly
@@ -17,14 +15,30 @@ __all__ = ["PeImage", "PeSection", "decode_pe"]
 MOST_SECTIONS = 96
 """The Windows loader takes no more."""
 
-_LFANEW = 0x3C
-# Machine, NumberOfSections, (TimeDateStamp, symbols), SizeOfOptionalHeader, Characteristics
-_COFF = struct.Struct("<HH12xHH")
-# Name, VirtualSize, VirtualAddress, SizeOfRawData, PointerToRawData, (relocations, lines), Characteristics
-_SECTION = struct.Struct("<8sIIII12xI")
+_DOS_SIGNATURE, _SIGNATURE = b"MZ", b"PE\0\0"
 _PE32_PLUS = 0x20B
-_SIZE_OF_IMAGE = 56
-_EXCEPTION_TABLE = 112 + 3 * 8  # in PE32+, the fourth data directory
+_dos = Struct(Padding(60), "lfanew" / Int32ul)
+# What is left out: the time stamp and the symbol table.
+_coff = Struct(
+    "machine" / Int16ul, "number_of_sections" / Int16ul, Padding(12), "size_of_optional" / Int16ul, Padding(2)
+)
+# The directories stand here in PE32+ only; the fourth of them is the exception table.
+_optional = Struct(
+    "magic" / Int16ul,
+    Padding(54),
+    "size_of_image" / Int32ul,
+    Padding(52),
+    "directories" / Struct("address" / Int32ul, "size" / Int32ul)[4],
+)
+# What is left out: relocations, line numbers and characteristics.
+_section = Struct(
+    Padding(8),
+    "virtual_size" / Int32ul,
+    "virtual_address" / Int32ul,
+    "size_of_raw_data" / Int32ul,
+    "pointer_to_raw_data" / Int32ul,
+    Padding(16),
+)
 
 
 class PeSection(NamedTuple):
@@ -64,31 +78,28 @@ class PeImage(NamedTuple):
 def decode_pe(source: Union[bytes, BinaryIO]) -> PeImage:
     """The headers of a PE file, given as its bytes or as a seekable binary file. Raises DecodeError."""
     file: BinaryIO = BytesIO(source) if isinstance(source, bytes) else source
-    if read_exactly(file, 0, 2) != b"MZ":
+    if read_exactly(file, 0, len(_DOS_SIGNATURE)) != _DOS_SIGNATURE:
         raise DecodeError("no PE file")
-    (start,) = struct.unpack("<I", read_exactly(file, _LFANEW, 4))
-    if read_exactly(file, start, 4) != b"PE\0\0":
+    start = _dos.parse(read_exactly(file, 0, _dos.sizeof())).lfanew
+    if read_exactly(file, start, len(_SIGNATURE)) != _SIGNATURE:
         raise DecodeError("no PE file: it has only a DOS header")
-    machine, count, optional_size, _ = _COFF.unpack(read_exactly(file, start + 4, _COFF.size))
-    if count > MOST_SECTIONS:
-        raise DecodeError("a PE file with %d sections" % count)
-    optional = read_exactly(file, start + 4 + _COFF.size, optional_size)
-    table = read_exactly(file, start + 4 + _COFF.size + optional_size, count * _SECTION.size)
+    start += len(_SIGNATURE)
+    coff = _coff.parse(read_exactly(file, start, _coff.sizeof()))
+    if coff.number_of_sections > MOST_SECTIONS:
+        raise DecodeError("a PE file with %d sections" % coff.number_of_sections)
+    start += _coff.sizeof()
+    # A header that ends early leaves the rest out, and the loader takes zeros.
+    optional = _optional.parse(read_exactly(file, start, coff.size_of_optional).ljust(_optional.sizeof(), b"\0"))
+    table = _section[coff.number_of_sections]
+    sections = table.parse(read_exactly(file, start + coff.size_of_optional, table.sizeof()))
+    exceptions = optional.directories[3]
+    has_exceptions = optional.magic == _PE32_PLUS and exceptions.address and exceptions.size
     return PeImage(
-        machine,
-        _number(optional, _SIZE_OF_IMAGE),
-        tuple(PeSection(address, offset, size) for _, _, address, size, offset, _ in _SECTION.iter_unpack(table)),
-        _exception_table(optional),
+        coff.machine,
+        optional.size_of_image,
+        tuple(
+            PeSection(section.virtual_address, section.pointer_to_raw_data, section.size_of_raw_data)
+            for section in sections
+        ),
+        (exceptions.address, exceptions.size) if has_exceptions else None,
     )
-
-
-def _exception_table(optional: bytes) -> Optional[Tuple[int, int]]:
-    if _number(optional, 0) & 0xFFFF != _PE32_PLUS:
-        return None
-    address, size = _number(optional, _EXCEPTION_TABLE), _number(optional, _EXCEPTION_TABLE + 4)
-    return (address, size) if address and size else None
-
-
-def _number(data: bytes, at: int) -> int:
-    """Four bytes; a header that ends before them leaves them out, and the loader takes zeros."""
-    return int.from_bytes(data[at : at + 4], "little")

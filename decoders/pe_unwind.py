@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-import struct
-from typing import BinaryIO, List, NamedTuple, Optional, Tuple
+from io import BytesIO
+from typing import Any, BinaryIO, List, NamedTuple, Optional, Tuple
+
+from construct import (
+    BitsInteger,
+    BitStruct,
+    ConstructError,
+    Int8ul,
+    Int16ul,
+    Int32ul,
+    Nibble,
+    Padding,
+    Pass,
+    Struct,
+    Switch,
+)
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.elf import read_exactly
@@ -14,9 +28,29 @@ __all__ = ["ALLOCATE", "PUSH", "SAVE", "SET_FRAME", "Unwinding", "unwinding_at"]
 PUSH, ALLOCATE, SET_FRAME, SAVE, INTERRUPTED = "push", "allocate", "set-frame", "save", "interrupted"
 
 MOST_CHAINED = 32
-_FUNCTION = struct.Struct("<III")
 _CHAINED = 4
 _X86_64 = 0x8664
+
+_function = Struct("begin" / Int32ul, "end" / Int32ul, "info" / Int32ul)
+_info = Struct(
+    "first" / BitStruct("flags" / BitsInteger(5), "version" / BitsInteger(3)),
+    Padding(1),
+    "count" / Int8ul,
+    "frame" / BitStruct("offset" / Nibble, "register" / Nibble),
+)
+
+
+def _short_or_long(step: Any) -> int:
+    """UWOP_ALLOC_LARGE has a long operand where its information is not 0."""
+    return -1 if step.operation.code == 1 and step.operation.info else int(step.operation.code)
+
+
+_step = Struct(
+    "done" / Int8ul,
+    "operation" / BitStruct("info" / Nibble, "code" / Nibble),
+    # UWOP_ALLOC_LARGE, SAVE_NONVOL and SAVE_XMM128, of which two have a long form of their own.
+    "operand" / Switch(_short_or_long, {-1: Int32ul, 1: Int16ul, 4: Int16ul, 5: Int32ul, 8: Int16ul, 9: Int32ul}, Pass),
+)
 
 
 class Operation(NamedTuple):
@@ -55,78 +89,84 @@ def unwinding_at(file: BinaryIO, image: PeImage, address: int) -> Unwinding:
     entry = _entry_at(file, image, address)
     if entry is None:
         return _LEAF
-    begin, _, info = entry
-    within = address - begin
+    info = entry.info
+    within = address - entry.begin
     operations: List[Operation] = []
     frame: Optional[Tuple[int, int]] = None
     for _ in range(MOST_CHAINED):
         if info & 1:
             # Another entry's information is shared.
-            info = _FUNCTION.unpack(_read(file, image, info & ~1, _FUNCTION.size))[2]
-        flags, _, count, register = _read(file, image, info, 4)
-        if frame is None and register & 15:
-            frame = register & 15, (register >> 4) * 16
-        codes = _read(file, image, info + 4, count * 2)
-        operations += _operations(codes, within)
-        if not flags >> 3 & _CHAINED:
+            info = _declared(_function, file, image, info & ~1).info
+        head = _declared(_info, file, image, info)
+        if frame is None and head.frame.register:
+            frame = head.frame.register, head.frame.offset * 16
+        codes = info + _info.sizeof()
+        operations += _operations(_read(file, image, codes, head.count * 2), within)
+        if not head.first.flags & _CHAINED:
             return Unwinding(tuple(operations), frame[0] if frame else None, frame[1] if frame else 0)
-        _, _, info = _FUNCTION.unpack(_read(file, image, info + 4 + (count + 1) // 2 * 4, _FUNCTION.size))
+        # Behind an even number of codes.
+        info = _declared(_function, file, image, codes + (head.count + 1) // 2 * 4).info
         within = 1 << 32
     raise DecodeError("unwind information chained more than %d times" % MOST_CHAINED)
 
 
-def _entry_at(file: BinaryIO, image: PeImage, address: int) -> Optional[Tuple[int, int, int]]:
-    """(begin, end, unwind information): the table is sorted by begin."""
+def _entry_at(file: BinaryIO, image: PeImage, address: int) -> Any:
+    """The function's entry, None without one: the table is sorted by begin."""
     if image.exception_table is None:
         return None
     table, size = image.exception_table
-    low, high = 0, size // _FUNCTION.size
+    low, high = 0, size // _function.sizeof()
     while low < high:
         middle = (low + high) // 2
-        begin, end, info = _FUNCTION.unpack(_read(file, image, table + middle * _FUNCTION.size, _FUNCTION.size))
-        if address < begin:
+        entry = _declared(_function, file, image, table + middle * _function.sizeof())
+        if address < entry.begin:
             high = middle
-        elif address >= end:
+        elif address >= entry.end:
             low = middle + 1
         else:
-            return begin, end, info
+            return entry
     return None
 
 
 def _operations(codes: bytes, within: int) -> List[Operation]:
     """Those that were done before `within`, bytes from the start of the function. The last one comes first."""
     found = []
-    at = 0
-    while at + 2 <= len(codes):
-        done, code, info = codes[at], codes[at + 1] & 15, codes[at + 1] >> 4
-        operands = codes[at + 2 : at + 6]
-        operation, slots = _operation(code, info, operands)
-        at += 2 * slots
-        if operation is not None and done <= within:
+    stream = BytesIO(codes)
+    while stream.tell() < len(codes):
+        try:
+            step = _step.parse_stream(stream)
+        except ConstructError as error:
+            raise DecodeError("unwind codes that end too early: %s" % error) from None
+        operation = _operation(step.operation.code, step.operation.info, step.operand)
+        if operation is not None and step.done <= within:
             found.append(operation)
     return found
 
 
-def _operation(code: int, info: int, operands: bytes) -> Tuple[Optional[Operation], int]:
-    """The operation, and how many slots of two bytes it takes. None for what moves no integer register."""
-    short, long = int.from_bytes(operands[:2], "little"), int.from_bytes(operands, "little")
+def _operation(code: int, info: int, operand: Optional[int]) -> Optional[Operation]:
+    """None for what moves no integer register."""
+    size = operand or 0
     if code == 0:
-        return Operation(PUSH, info), 1
+        return Operation(PUSH, info)
     if code == 1:
-        return (Operation(ALLOCATE, size=long), 3) if info else (Operation(ALLOCATE, size=short * 8), 2)
+        return Operation(ALLOCATE, size=size if info else size * 8)
     if code == 2:
-        return Operation(ALLOCATE, size=info * 8 + 8), 1
+        return Operation(ALLOCATE, size=info * 8 + 8)
     if code == 3:
-        return Operation(SET_FRAME), 1
+        return Operation(SET_FRAME)
     if code == 4:
-        return Operation(SAVE, info, short * 8), 2
+        return Operation(SAVE, info, size * 8)
     if code == 5:
-        return Operation(SAVE, info, long), 3
+        return Operation(SAVE, info, size)
     if code in (6, 8, 9):
-        return None, {6: 1, 8: 2, 9: 3}[code]
+        return None
     if code == 10:
-        return Operation(INTERRUPTED, size=info), 1
+        return Operation(INTERRUPTED, size=info)
     raise DecodeError("an unwind code %d" % code)
+
+
+def _declared(layout: Any, file: BinaryIO, image: PeImage, address: int) -> Any:
+    return layout.parse(_read(file, image, address, layout.sizeof()))
 
 
 def _read(file: BinaryIO, image: PeImage, address: int, size: int) -> bytes:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 from wxtrace.decoders import DecodeError
-from wxtrace.decoders.elf import ElfImage, decode_elf
-from wxtrace.decoders.pe import PeImage, decode_pe
+from wxtrace.decoders.elf import ElfImage, decode_elf, read_exactly
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.live.arch import CODE, PAGE_SIZE
 from wxtrace.live.stacksample import StackSample
 from wxtrace.model.frames import ANONYMOUS
+
+if TYPE_CHECKING:
+    from wxtrace.decoders.pe import PeImage
 
 __all__ = ["Module", "Modules"]
 
 MOST_FILE_BYTES = 8 << 30
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DELETED = " (deleted)"
+_DOS_SIGNATURE = b"MZ"
 
 
 class Module(NamedTuple):
@@ -100,9 +103,14 @@ class Modules:
         if file is None:
             return Module(name, line.start - line.offset, 0, None, None)
         try:
-            return _pe_module(name, line, file, decode_pe(file))
+            if read_exactly(file, 0, len(_DOS_SIGNATURE)) == _DOS_SIGNATURE:
+                # Not for every file: construct takes long to import.
+                from wxtrace.decoders.pe import decode_pe
+
+                return _pe_module(name, line, file, decode_pe(file))
         except DecodeError:
-            return _elf_module(name, line, file)
+            pass
+        return _elf_module(name, line, file)
 
     def _image_around(self, line: MapLine) -> Optional[Module]:
         """The PE file that begins below anonymous code and reaches up to it."""

@@ -18,14 +18,12 @@ from typing import Callable, List, Optional
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.elfsymbols import functions_at
-from wxtrace.decoders.pe_unwind import unwinding_at
 from wxtrace.live.arch import CODE
 from wxtrace.live.arch.x86_64 import MACHINE_ORDER
 from wxtrace.live.libdw import Libdw, Unwound, load_libdw
 from wxtrace.live.modulefiles import Module, Modules
 from wxtrace.live.stacksample import MOST_SAMPLE_BYTES, StackSample
 from wxtrace.model.frames import MOST_FRAMES, Frame, follows_call, walk_frame_pointers
-from wxtrace.model.windows_frames import leave_function
 
 __all__ = ["serve", "unwind"]
 
@@ -151,6 +149,10 @@ def _windows_callers(sample: StackSample, modules: Modules, last: Unwound) -> Li
         code = CODE[sample.bits]
         sp, fp = (last.registers[number] or 0 for number in (code.sp, code.fp))
         return _walked(sample, modules, last.address, sp, fp)[1:]
+    # Not for every program: construct takes long to import.
+    from wxtrace.decoders.pe_unwind import unwinding_at
+    from wxtrace.model.windows_frames import leave_function
+
     frames: List[Frame] = []
     address = last.address
     registers = [last.registers[number] or 0 for number in MACHINE_ORDER]
