@@ -9,7 +9,7 @@ from typing import List, Optional
 
 from wxtrace.decoders.proctext import parse_status
 from wxtrace.frozen import replace
-from wxtrace.live import ptrace
+from wxtrace.live import arch, ptrace
 from wxtrace.live.procfs import read_proc
 from wxtrace.model.facts import Host
 
@@ -62,9 +62,9 @@ def security_modules() -> Optional[List[str]]:
 
 @cache
 def address_bits() -> int:
-    """Of a 64-bit program. The flag is there only where 5-level paging is in use (arch/x86/kernel/cpu/common.c)."""
+    """Of a program with the machine's own ABI."""
     flags = next((line for line in (_read("/proc/cpuinfo") or "").splitlines() if line.startswith("flags")), "")
-    return 56 if "la57" in flags.split() else 47
+    return arch.address_bits(flags.split())
 
 
 def read_host() -> Host:
@@ -77,7 +77,7 @@ def read_host() -> Host:
     host = Host(
         kernel=system.release,
         machine=system.machine,
-        page_size=os.sysconf("SC_PAGE_SIZE"),
+        page_size=arch.PAGE_SIZE,
         lsm=modules or [],
         lsm_known=modules is not None,
         sysctl={name: value for name, value in sysctls.items() if value is not None},

@@ -8,17 +8,15 @@ from typing import Dict, List, NamedTuple, Optional
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.procmaps import parse_maps
 from wxtrace.decoders.sysvipc import parse_shm
+from wxtrace.live.arch import CPU_FEATURES, LOW_ADDRESSES
 from wxtrace.live.procfs import read_link, read_proc
 from wxtrace.model.objects import Segment
 
 __all__ = ["Room", "cpu_features", "huge_pages", "room_left", "same_namespaces", "segment"]
 
-_FEATURES = ("pku", "ospke", "user_shstk")
 _HUGE = "/sys/kernel/mm/hugepages"
 _COUNTS = ("free_hugepages", "resv_hugepages", "nr_overcommit_hugepages", "surplus_hugepages")
 _LOWEST = 0x10000
-_LOW = (1 << 30, 1 << 31)
-"""Where MAP_32BIT looks (arch/x86/kernel/sys_x86_64.c:find_start_end)."""
 _SHM_DEST = 0o1000
 
 
@@ -33,7 +31,7 @@ def cpu_features() -> Optional[List[str]]:
     for line in _text("/proc/cpuinfo", 65536).splitlines():
         if line.startswith("flags"):
             words = set(line.partition(":")[2].split())
-            return [name for name in _FEATURES if name in words]
+            return [name for name in CPU_FEATURES if name in words]
     return None
 
 
@@ -64,7 +62,7 @@ def room_left(tid: int, within: Optional[int]) -> Room:
     for start, following in [(line.start, line.end) for line in lines] + [(within, within)]:
         if start <= within:
             largest = max(largest, start - end)
-            low = max(low, min(start, _LOW[1]) - max(end, _LOW[0]))
+            low = max(low, min(start, LOW_ADDRESSES[1]) - max(end, LOW_ADDRESSES[0]))
         end = max(end, following)
     return Room(count, largest, low)
 

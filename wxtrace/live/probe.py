@@ -29,6 +29,7 @@ from wxtrace.decoders.proctext import (
 )
 from wxtrace.frozen import replace
 from wxtrace.live import ptrace
+from wxtrace.live.arch import PAGE_SIZE
 from wxtrace.live.arch.registers import instruction_pointer, registers, stack_pointer
 from wxtrace.live.host import address_bits, security_modules
 from wxtrace.live.inject import query_mdwe
@@ -98,7 +99,7 @@ class Prober:
     """Collects evidence; `mdwe` is what the tracer knows of processes it launched (None when it attached)."""
 
     def __init__(self) -> None:
-        self._page_size = os.sysconf("SC_PAGE_SIZE")
+        self._page_size = PAGE_SIZE
         self._budget = BUDGET_SECONDS
         self._refilled = time.monotonic()
         self._kinds: Set[Tuple[object, ...]] = set()

@@ -18,8 +18,7 @@ from typing import Callable, List, Optional
 
 from wxtrace.decoders import DecodeError
 from wxtrace.decoders.elfsymbols import functions_at
-from wxtrace.live.arch import CODE
-from wxtrace.live.arch.x86_64 import MACHINE_ORDER
+from wxtrace.live.arch import CODE, MACHINE_ORDER
 from wxtrace.live.libdw import Libdw, Unwound, load_libdw
 from wxtrace.live.modulefiles import Module, Modules
 from wxtrace.live.stacksample import MOST_SAMPLE_BYTES, StackSample

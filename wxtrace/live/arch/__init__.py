@@ -15,7 +15,10 @@ from wxtrace.live.arch.convention import Code, Convention, ThreadState
 from wxtrace.live.arch.x86_64 import (
     CALL_NUMBER,
     CONVENTION,
+    CPU_FEATURES,
     INSTRUCTION_POINTER,
+    LOW_ADDRESSES,
+    MACHINE_ORDER,
     RED_ZONE,
     RESULT,
     SYS_BPF,
@@ -24,6 +27,7 @@ from wxtrace.live.arch.x86_64 import (
     SYS_STATX,
     SYS_TKILL,
     USER_CS_32,
+    address_bits,
 )
 from wxtrace.model.enumerations import AUDIT_ARCH, Abi
 
@@ -32,7 +36,10 @@ __all__ = [
     "CALL_NUMBER",
     "CODE",
     "CONVENTIONS",
+    "CPU_FEATURES",
     "INSTRUCTION_POINTER",
+    "LOW_ADDRESSES",
+    "MACHINE_ORDER",
     "NATIVE",
     "PAGE_SIZE",
     "RED_ZONE",
@@ -43,6 +50,7 @@ __all__ = [
     "SYS_STATX",
     "SYS_TKILL",
     "abi_of_image",
+    "address_bits",
     "thread_state",
 ]
 
