@@ -36,6 +36,7 @@ MDWE = Cause(
         "mprotect": (Errno.EACCES,),
         "pkey_mprotect": (Errno.EACCES,),
         "shmat": (Errno.EACCES,),
+        "remap_file_pages": (Errno.EACCES,),
     },
     (Need.ANSWERED, Need.MDWE, Need.BEFORE),
     "MDWE: the process has given up making memory executable, and {what}",
