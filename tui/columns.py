@@ -11,7 +11,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Event
 from wxtrace.model.region import Region
-from wxtrace.model.story import Story
+from wxtrace.model.run_view import RunView
 
 __all__ = ["ALARMS", "Columns", "Kind", "Who"]
 
@@ -86,7 +86,7 @@ class Columns:
             path = region.backing.path
             self._path_of[region.id] = self._paths.setdefault(path, path)
 
-    def add(self, event: Event, story: Story, entry: int) -> None:
+    def add(self, event: Event, story: RunView, entry: int) -> None:
         """The next event."""
         low = high = 0
         key: Tuple[object, ...]

@@ -8,8 +8,8 @@ from wxtrace.errors import RecordError
 from wxtrace.explain.build import Context, explain, name_text, regions_in, since_of
 from wxtrace.explain.document import Document
 from wxtrace.model.event import Event
+from wxtrace.model.run_view import MapView
 from wxtrace.model.space import AddressSpace
-from wxtrace.model.story import Story
 from wxtrace.tui.index import Index
 from wxtrace.tui.lines import Line, Span, paragraph
 from wxtrace.tui.pane import LinePane, Pane
@@ -22,7 +22,7 @@ __all__ = ["RegionPane", "WhyPane", "document_of", "story_at"]
 _MOST_PARTS = 8
 
 
-def story_at(index: Index, event: Event) -> Tuple[Story, Optional[AddressSpace]]:
+def story_at(index: Index, event: Event) -> Tuple[MapView, Optional[AddressSpace]]:
     """The story right after an event, and the event's space; those before it where it ended the space."""
     story = index.moment(event.n)
     space = _space(story, event.space)
@@ -31,7 +31,7 @@ def story_at(index: Index, event: Event) -> Tuple[Story, Optional[AddressSpace]]
     return story, space
 
 
-def _space(story: Story, id: int) -> Optional[AddressSpace]:
+def _space(story: MapView, id: int) -> Optional[AddressSpace]:
     # Most are gone, and looked at are rather the later ones.
     return next((state.space for state in reversed(story.spaces) if state.space.id == id), None)
 

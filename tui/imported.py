@@ -21,6 +21,7 @@ from wxtrace.model.event import Amendment, CallStack, Event
 from wxtrace.model.facts import Call, Note
 from wxtrace.model.processes import SpaceState
 from wxtrace.model.region import Piece, Region
+from wxtrace.model.run_view import MapView, RunView
 from wxtrace.model.space import AddressSpace
 from wxtrace.printable import printable
 from wxtrace.record.importing import Timeline
@@ -53,7 +54,7 @@ class ImportedIndex(Index):
         self._cursor = record.cursor()
         self._spool = open_spool()
         self._timeline = Timeline(self._cursor, self.name)
-        self.story: Any = self._timeline
+        self.story: RunView = self._timeline
         self._offsets = array("Q")
         self._block: List[Event] = []
         self._blocks: OrderedDict[int, List[Event]] = OrderedDict()
@@ -158,7 +159,7 @@ class ImportedIndex(Index):
         """Nothing is told again here."""
         return True
 
-    def moment(self, n: int) -> Any:
+    def moment(self, n: int) -> MapView:
         """The maps right after event n. Known only when all is imported: later events tell of earlier protections."""
         if not self.complete:
             return _Maps(self._timeline)

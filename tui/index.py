@@ -16,6 +16,7 @@ from wxtrace.frozen import replace
 from wxtrace.model.checkpoint import Checkpoint, Checkpoints, restore
 from wxtrace.model.event import Amendment, CallStack, Event
 from wxtrace.model.facts import Call, Lost, Mismatch, Note, RunEnded, TaskExited
+from wxtrace.model.run_view import MapView, RunView
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.story import Story
 from wxtrace.printable import printable
@@ -48,7 +49,8 @@ class Index:
     def __init__(self, record: JournalBytes, follow: bool = False) -> None:
         self.name = record.name
         self.columns = Columns()
-        self.story = Story(self.columns.region)
+        self._telling = Story(self.columns.region)
+        self.story: RunView = self._telling
         self.amendments: Dict[int, Amendment] = {}
         self.stacks: Dict[int, CallStack] = {}
         self.notes: List[str] = []
@@ -117,15 +119,15 @@ class Index:
         if self.story.run is None:
             raise RecordError("%s holds no run: it ends before the program was started" % self.name)
         if why is not None:
-            self.story.lost = why
-        for shown in self.story.finish():
+            self._telling.lost = why
+        for shown in self._telling.finish():
             self._shown(shown, None, -1)
         self.complete = True
         self._walk = None
 
     def _take(self, place: Place, fact: Any) -> None:
         if place.entry >= self._next_checkpoint:
-            checkpoint = self._checkpoints.take(self.story)
+            checkpoint = self._checkpoints.take(self._telling)
             self._firsts.append(len(self.columns) + 1)
             self._stretches.append(_Stretch(len(self.columns) + 1, place, checkpoint))
             self._next_checkpoint = place.entry + max(
@@ -133,8 +135,8 @@ class Index:
             )
         self._position = place.entry
         if type(fact) is TaskExited:
-            self._left = self.story.space_of(fact.tid)
-        for shown in self.story.feed(fact):
+            self._left = self._telling.space_of(fact.tid)
+        for shown in self._telling.feed(fact):
             self._shown(shown, fact, place.entry)
         if type(fact) is RunEnded:
             self._end(None)
@@ -190,9 +192,9 @@ class Index:
         whole = self._whole.get(n)
         return whole if whole is not None else self._walk_to(n, rewind=False).event(n)
 
-    def moment(self, n: int) -> Story:
+    def moment(self, n: int) -> MapView:
         """The story right after event n; to be looked at before the next one is asked for."""
-        return self.story if n >= len(self.columns) else self._walk_to(n, rewind=True).story
+        return self._telling if n >= len(self.columns) else self._walk_to(n, rewind=True).story
 
     def prepare(self, n: int, seconds: float) -> bool:
         """Work towards `moment(n)` for that long; whether it can be had at once now."""

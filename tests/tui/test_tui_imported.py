@@ -131,6 +131,15 @@ def test_it_opens_on_the_screen(sent: Path, screen: Callable[..., None]) -> None
     screen(act, sent)
 
 
+def test_a_byte_order_mark_hides_no_timeline(sent: Path, screen: Callable[..., None]) -> None:
+    sent.write_bytes(b"\xef\xbb\xbf" + sent.read_bytes())
+
+    async def act(app: TraceApp, pilot: Any) -> None:
+        assert "✗ 2 refused" in shown(app)
+
+    screen(act, sent)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

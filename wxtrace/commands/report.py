@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from wxtrace.commands.arguments import Parser
 from wxtrace.commands.executable import ExecutableMemory
@@ -18,6 +18,7 @@ from wxtrace.frozen import replace
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Amendment, CallStack, Event, Touched
 from wxtrace.model.region import Region
+from wxtrace.model.run_view import RunView
 from wxtrace.model.story import Story, signal_name
 from wxtrace.printable import printable
 from wxtrace.record import store
@@ -25,8 +26,6 @@ from wxtrace.record.importing import Timeline
 from wxtrace.record.opening import Record, open_record
 
 __all__ = ["run"]
-
-Told = Union[Story, Timeline]
 
 _MOST = 20
 """Different refusals that are written out; more are counted."""
@@ -94,7 +93,7 @@ class _Report:
         lines = markdown_lines(blocks) if self._markdown else plain_lines(blocks)
         return "".join(line + "\n" for line in lines)
 
-    def _redacted(self, blocks: Iterable[Block], story: Told, redaction: Redaction) -> List[Block]:
+    def _redacted(self, blocks: Iterable[Block], story: RunView, redaction: Redaction) -> List[Block]:
         # Who is meant by a name here may be told only further down.
         for block in blocks:
             redaction.learn(block.text)
@@ -104,7 +103,7 @@ class _Report:
         hidden = [with_text(block, redaction.apply) for block in blocks]
         return [*hidden, Item("hidden", redaction.told())]
 
-    def _take(self, shown: object, story: Told) -> None:
+    def _take(self, shown: object, story: RunView) -> None:
         if isinstance(shown, Amendment) and shown.event is not None:
             key = _key(shown.event)
             if key in self._counts:
@@ -139,7 +138,7 @@ class _Report:
             for first in wanted.get(region.id, ()):
                 first.regions[region.id] = region
 
-    def _blocks(self, story: Told) -> Iterator[Block]:
+    def _blocks(self, story: RunView) -> Iterator[Block]:
         run = story.run
         assert run is not None
         argv = run.argv
@@ -209,7 +208,7 @@ def _regions(event: Event, story: Story) -> Dict[Optional[int], Region]:
     return {region.id: region for region in found if region is not None}
 
 
-def _ending(story: Told) -> str:
+def _ending(story: RunView) -> str:
     if not story.processes or not story.processes[0].ended:
         return "still running" if story.lost is None else "not known: the record ends before"
     main = story.processes[0]
