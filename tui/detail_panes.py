@@ -47,7 +47,7 @@ def document_of(index: Index, n: int) -> Document:
         index.amendments.get(n),
         index.stacks.get(n),
         most_parts=_MOST_PARTS,
-        since=since_of(story.run),
+        since=since_of(index.story.run),
     )
     return explain(event, context)
 
