@@ -66,9 +66,22 @@ class World:
         inferred: bool,
         shared: bool,
         grows_down: bool = False,
+        found_prot: Optional[int] = None,
     ) -> Region:
         self.regions.append(
-            Region(len(self.regions), space, start, end, provenance, backing, created_by, inferred, shared, grows_down)
+            Region(
+                len(self.regions),
+                space,
+                start,
+                end,
+                provenance,
+                backing,
+                created_by,
+                inferred,
+                shared,
+                grows_down,
+                found_prot,
+            )
         )
         return self.regions[-1]
 

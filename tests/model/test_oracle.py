@@ -208,9 +208,22 @@ class Machine(RuleBasedStateMachine):
         inferred: bool,
         shared: bool,
         grows_down: bool = False,
+        found_prot: Optional[int] = None,
     ) -> Region:
         self.regions += 1
-        return Region(self.regions, space, start, end, provenance, backing, created_by, inferred, shared, grows_down)
+        return Region(
+            self.regions,
+            space,
+            start,
+            end,
+            provenance,
+            backing,
+            created_by,
+            inferred,
+            shared,
+            grows_down,
+            found_prot=found_prot,
+        )
 
     def apply(self, request: CallRequest, result: int = 0, lines: Sequence[MapLine] = ()) -> None:
         self.n += 1

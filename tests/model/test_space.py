@@ -32,9 +32,20 @@ class Regions:
         inferred: bool,
         shared: bool,
         grows_down: bool = False,
+        found_prot: Optional[int] = None,
     ) -> Region:
         region = Region(
-            len(self.made), space, start, end, provenance, backing, created_by, inferred, shared, grows_down
+            len(self.made),
+            space,
+            start,
+            end,
+            provenance,
+            backing,
+            created_by,
+            inferred,
+            shared,
+            grows_down,
+            found_prot=found_prot,
         )
         self.made.append(region)
         return region
