@@ -26,7 +26,7 @@ from measure import WXTRACE, Table, build, interleaved, seconds
 from wxtrace.live import ptrace, seccomp
 from wxtrace.live.arch import NATIVE
 from wxtrace.model.facts import BY_KERNEL
-from wxtrace.model.story import Story
+from wxtrace.model.replay import Replay
 from wxtrace.record.journal import JournalReader, JournalWriter, plain_head
 
 _ENTRY, _EXIT = struct.Struct("<B3xIQQ7QI"), struct.Struct("<B23xq")
@@ -119,11 +119,11 @@ def replay(flips: str, count: int, folder: str) -> float:
     command = [WXTRACE, "-q", "--log", "/dev/null", "--", flips, str(count)]
     subprocess.run(command, env=environment, check=True)
     (path,) = Path(folder, "wxtrace").glob("*.journal")
-    story = Story()
+    replay = Replay()
     start = time.process_time()
     with path.open("rb", buffering=0) as file:
         for fact in JournalReader(file, str(path)).all():
-            for _ in story.feed(fact):
+            for _ in replay.feed(fact):
                 pass
     path.unlink()
     return (time.process_time() - start) / count * 1e6

@@ -318,7 +318,7 @@ class TraceApp(RunApp):
             self._copy(text)
 
     def _issue(self, document: Document) -> str:
-        run = self.index.story.run
+        run = self.index.replay.run
         return issue_text(
             document, " ".join(run.argv) if run is not None else "", run.tool_version if run is not None else ""
         )

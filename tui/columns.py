@@ -86,7 +86,7 @@ class Columns:
             path = region.backing.path
             self._path_of[region.id] = self._paths.setdefault(path, path)
 
-    def add(self, event: Event, story: RunView, entry: int) -> None:
+    def add(self, event: Event, replay: RunView, entry: int) -> None:
         """The next event."""
         low = high = 0
         key: Tuple[object, ...]
@@ -109,7 +109,7 @@ class Columns:
         if kind is None:
             kind = self._kind_ids[key] = len(self.kinds)
             self.kinds.append(Kind(*key))
-        process = story.processes[event.proc - 1]
+        process = replay.processes[event.proc - 1]
         # What its title depends on.
         who = (event.tid, event.proc, process.name, process.images_at(event.n))
         who_id = self._who_ids.get(who)

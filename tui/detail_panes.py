@@ -17,37 +17,37 @@ from wxtrace.tui.processes import State, advice
 from wxtrace.tui.regions import MapRow, RegionMap, map_at
 from wxtrace.tui.why import why_lines
 
-__all__ = ["RegionPane", "WhyPane", "document_of", "story_at"]
+__all__ = ["RegionPane", "WhyPane", "document_of", "replay_at"]
 
 _MOST_PARTS = 8
 
 
-def story_at(index: Index, event: Event) -> Tuple[MapView, Optional[AddressSpace]]:
+def replay_at(index: Index, event: Event) -> Tuple[MapView, Optional[AddressSpace]]:
     """The story right after an event, and the event's space; those before it where it ended the space."""
-    story = index.moment(event.n)
-    space = _space(story, event.space)
+    replay = index.moment(event.n)
+    space = _space(replay, event.space)
     if space is None or not len(space):
         space = index.left_at(event)
-    return story, space
+    return replay, space
 
 
-def _space(story: MapView, id: int) -> Optional[AddressSpace]:
+def _space(replay: MapView, id: int) -> Optional[AddressSpace]:
     # Most are gone, and looked at are rather the later ones.
-    return next((state.space for state in reversed(story.spaces) if state.space.id == id), None)
+    return next((state.space for state in reversed(replay.spaces) if state.space.id == id), None)
 
 
 def document_of(index: Index, n: int) -> Document:
     """Event n explained. Raises RecordError where the record cannot be read any more."""
     event = index.event(n)
-    story, space = story_at(index, event)
+    replay, space = replay_at(index, event)
     context = Context(
-        name_text(index.story.processes[event.proc - 1].title_at(n), event.pid),
+        name_text(index.replay.processes[event.proc - 1].title_at(n), event.pid),
         regions_in(space),
-        story.origins.of,
+        replay.origins.of,
         index.amendments.get(n),
         index.stacks.get(n),
         most_parts=_MOST_PARTS,
-        since=since_of(index.story.run),
+        since=since_of(index.replay.run),
     )
     return explain(event, context)
 
@@ -117,8 +117,8 @@ class RegionPane(Pane):
             try:
                 event = self.index.event(n)
                 self.space = event.space
-                story, space = story_at(self.index, event)
-                self.map = map_at(event, space, story.origins.of)
+                replay, space = replay_at(self.index, event)
+                self.map = map_at(event, space, replay.origins.of)
             except RecordError as error:
                 self.map = RegionMap(str(error))
         self.set_title("Map: %s" % self.map.title if self.map.title else "Map")

@@ -11,12 +11,12 @@ from wxtrace.errors import RecordError
 from wxtrace.model.enumerations import Outcome
 from wxtrace.printable import printable
 from wxtrace.tui.columns import Kind
+from wxtrace.tui.compact_text import call_words, memory_words, result_words, seconds_text, told_words
 from wxtrace.tui.filters import ALL, Filter
 from wxtrace.tui.index import Index
 from wxtrace.tui.lines import Line, Span, cut, padded
 from wxtrace.tui.listing import Listing, RowSpan
 from wxtrace.tui.pane import Pane
-from wxtrace.tui.short import call_words, memory_words, result_words, seconds_text, told_words
 
 __all__ = ["EventList", "row_line"]
 
@@ -135,7 +135,7 @@ class EventList(Pane):
         span = self.listing[row]
         if row == self.cursor and span.times > 1:
             span = span._replace(first=self.selected or span.first)
-        return row_line(self.index, span, width, len(self.index.story.processes) > 1)
+        return row_line(self.index, span, width, len(self.index.replay.processes) > 1)
 
     def go_to(self, row: int, tell: bool = True) -> None:
         """A row, whatever was jumped to in it."""

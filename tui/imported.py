@@ -54,7 +54,7 @@ class ImportedIndex(Index):
         self._cursor = record.cursor()
         self._spool = open_spool()
         self._timeline = Timeline(self._cursor, self.name)
-        self.story: RunView = self._timeline
+        self.replay: RunView = self._timeline
         self._offsets = array("Q")
         self._block: List[Event] = []
         self._blocks: OrderedDict[int, List[Event]] = OrderedDict()
@@ -109,10 +109,10 @@ class ImportedIndex(Index):
             raise RecordError(
                 "%s: events are not numbered one by one: %d is missing" % (self.name, len(self.columns) + 1)
             )
-        if event.proc > len(self.story.processes):
+        if event.proc > len(self.replay.processes):
             raise RecordError("%s: event %d is of no process" % (self.name, event.n))
         self.calls += event.call is not None
-        self.columns.add(event, self.story, -1)
+        self.columns.add(event, self.replay, -1)
         self._maps.protection_before(event)
         self._block.append(event)
         if len(self._block) == _BLOCK:

@@ -16,9 +16,9 @@ from wxtrace.frozen import replace
 from wxtrace.model.checkpoint import Checkpoint, Checkpoints, restore
 from wxtrace.model.event import Amendment, CallStack, Event
 from wxtrace.model.facts import Call, Lost, Mismatch, Note, RunEnded, TaskExited
+from wxtrace.model.replay import Replay
 from wxtrace.model.run_view import MapView, RunView
 from wxtrace.model.space import AddressSpace
-from wxtrace.model.story import Story
 from wxtrace.printable import printable
 from wxtrace.record.journal import JournalReader, Place, call_at
 from wxtrace.record.journalbytes import JournalBytes
@@ -49,8 +49,8 @@ class Index:
     def __init__(self, record: JournalBytes, follow: bool = False) -> None:
         self.name = record.name
         self.columns = Columns()
-        self._telling = Story(self.columns.region)
-        self.story: RunView = self._telling
+        self._telling = Replay(self.columns.region)
+        self.replay: RunView = self._telling
         self.amendments: Dict[int, Amendment] = {}
         self.stacks: Dict[int, CallStack] = {}
         self.notes: List[str] = []
@@ -116,7 +116,7 @@ class Index:
         self._follow = False
 
     def _end(self, why: Optional[str]) -> None:
-        if self.story.run is None:
+        if self.replay.run is None:
             raise RecordError("%s holds no run: it ends before the program was started" % self.name)
         if why is not None:
             self._telling.lost = why
@@ -146,7 +146,7 @@ class Index:
             plain = shown.call is fact
             if shown.call is not None:
                 self.calls += 1
-            self.columns.add(shown, self.story, entry if plain else -1)
+            self.columns.add(shown, self.replay, entry if plain else -1)
             if not plain or (shown.diagnosis is not None and len(self._whole) < _KEPT_EVENTS):
                 self._whole[shown.n] = shown
         elif isinstance(shown, Amendment):
@@ -194,7 +194,7 @@ class Index:
 
     def moment(self, n: int) -> MapView:
         """The story right after event n; to be looked at before the next one is asked for."""
-        return self._telling if n >= len(self.columns) else self._walk_to(n, rewind=True).story
+        return self._telling if n >= len(self.columns) else self._walk_to(n, rewind=True).replay
 
     def prepare(self, n: int, seconds: float) -> bool:
         """Work towards `moment(n)` for that long; whether it can be had at once now."""
@@ -230,7 +230,7 @@ class _Walk:
 
     def __init__(self, at: int, stretch: _Stretch, record: JournalBytes) -> None:
         self.at = at
-        self.story = restore(stretch.checkpoint)
+        self.replay = restore(stretch.checkpoint)
         self.left: Optional[AddressSpace] = None
         """Of the task that ended last."""
         self._first = stretch.first
@@ -248,13 +248,13 @@ class _Walk:
             return True
         for _, fact in self._facts:
             if type(fact) is TaskExited:
-                self.left = self.story.space_of(fact.tid)
-            self._events += [shown for shown in self.story.feed(fact) if isinstance(shown, Event)]
+                self.left = self.replay.space_of(fact.tid)
+            self._events += [shown for shown in self.replay.feed(fact) if isinstance(shown, Event)]
             if self.n >= n:
                 return True
             if len(self._events) % 64 == 0 and time.perf_counter() > deadline:
                 return False
-        self._events += [shown for shown in self.story.finish() if isinstance(shown, Event)]
+        self._events += [shown for shown in self.replay.finish() if isinstance(shown, Event)]
         return True
 
     def event(self, n: int) -> Event:

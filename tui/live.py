@@ -8,7 +8,7 @@ import time
 from typing import List, Optional, Tuple
 
 from wxtrace.channel import receive
-from wxtrace.commands.link import TracerLink
+from wxtrace.commands.tracer_client import TracerLink
 from wxtrace.errors import WxtraceError
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui.guard import KEYS, OUTPUT, OVER, resize_message

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from wxtrace.explain.build import name_text
 from wxtrace.explain.wording import plural
 from wxtrace.model.processes import Process
-from wxtrace.model.story import signal_name
+from wxtrace.model.replay import signal_name
 from wxtrace.printable import printable
 from wxtrace.tui.columns import Columns
 from wxtrace.tui.index import Index
@@ -46,8 +46,8 @@ def ending_words(process: Process) -> str:
 
 def header_line(index: Index, state: State, width: int) -> Line:
     """The state in one line: command, how it stands, refused, calls, processes, elapsed. Only the command is cut."""
-    story = index.story
-    run = story.run
+    replay = index.replay
+    run = replay.run
     if run is None:
         return Line([Span("wxtrace", "heading"), Span("  nothing recorded yet", "quiet")])
     command = "process %d" % run.attached if run.attached is not None else " ".join(run.argv)
@@ -56,19 +56,19 @@ def header_line(index: Index, state: State, width: int) -> Line:
     spans.append(Span("  "))
     if refused:
         spans.append(Span("✗ %d refused" % refused, "refused"))
-    elif story.lost is not None:
+    elif replay.lost is not None:
         spans.append(Span("no refused call recorded"))
     else:
         spans.append(Span("nothing refused" if index.complete else "nothing refused yet", "good"))
     text = "  %s  %s  %.2f s" % (
         plural(index.calls, "call"),
-        plural(len(story.processes), "process", "processes"),
-        story.duration_ns / 1e9 if state.elapsed is None else state.elapsed,
+        plural(len(replay.processes), "process", "processes"),
+        replay.duration_ns / 1e9 if state.elapsed is None else state.elapsed,
     )
     spans.append(Span(text))
-    if story.dropped:
-        spans.append(Span("  %d calls not kept" % story.dropped, "warn"))
-    if story.lost is not None:
+    if replay.dropped:
+        spans.append(Span("  %d calls not kept" % replay.dropped, "warn"))
+    if replay.lost is not None:
         spans.append(Span("  incomplete", "warn"))
     room = width - sum(cell_len(span.text) for span in spans)
     return Line([Span(cut(printable(command, 400), max(room, 8)), "heading"), *spans])
@@ -76,7 +76,7 @@ def header_line(index: Index, state: State, width: int) -> Line:
 
 def nothing_refused(index: Index, live: bool = False) -> str:
     """The sentence for a record without a refused call, as far as it goes."""
-    if index.story.lost is not None:
+    if index.replay.lost is not None:
         return "No refused call was recorded, but the record is incomplete."
     return "Nothing was refused%s." % ("" if index.complete and not live else " so far")
 
@@ -88,7 +88,7 @@ def _standing(index: Index, state: State) -> Span:
         return Span("● live", "good")
     if not index.complete:
         return Span("reading %d %%" % int(index.progress * 100), "warn")
-    main = index.story.processes[0] if index.story.processes else None
+    main = index.replay.processes[0] if index.replay.processes else None
     if main is None or not main.ended:
         return Span("its end is not recorded", "warn")
     bad = main.exit_signal is not None or bool(main.exit_code)
@@ -98,7 +98,7 @@ def _standing(index: Index, state: State) -> Span:
 def advice(index: Index, state: State, width: int = 80) -> List[Line]:
     """What to do next when nothing is selected, or nothing was refused; in lines of `width` cells."""
     lines: List[Line] = []
-    story = index.story
+    replay = index.replay
     if not len(index):
         if not index.complete:
             return [Line([Span("Waiting for the first call …", "quiet")])]
@@ -109,8 +109,8 @@ def advice(index: Index, state: State, width: int = 80) -> List[Line]:
             lines += paragraph("%s: press x to see which." % _gains_words(index.columns), width)
         else:
             lines += paragraph("No memory became executable but programs and libraries.", width, "quiet")
-    if story.lost is not None:
-        lines += paragraph("The record is incomplete: " + printable(story.lost, 300), width, "warn")
+    if replay.lost is not None:
+        lines += paragraph("The record is incomplete: " + printable(replay.lost, 300), width, "warn")
     for note in index.notes[:20]:
         lines += labelled("note", note, width)
     return lines
@@ -141,7 +141,7 @@ class ProcessLines(LazyLines):
             self._refused[columns.who_of(n).proc] += 1
             yield
         children: Dict[Optional[int], List[Process]] = {}
-        for process in self._index.story.processes:
+        for process in self._index.replay.processes:
             children.setdefault(process.parent, []).append(process)
             yield
         open_levels = [iter(children.get(None, ()))]

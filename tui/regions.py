@@ -15,10 +15,10 @@ from wxtrace.model.space import AddressSpace
 from wxtrace.model.trampolines import SHORT
 from wxtrace.printable import printable
 from wxtrace.tui.columns import ALARMS
+from wxtrace.tui.compact_text import call_words, seconds_text, size_words, told_words
 from wxtrace.tui.index import Index
 from wxtrace.tui.lazy_lines import LazyLines
 from wxtrace.tui.lines import Line, Span
-from wxtrace.tui.short import call_words, seconds_text, size_words, told_words
 
 __all__ = ["HistoryLines", "MapRow", "RegionMap", "map_at"]
 
@@ -226,7 +226,7 @@ class HistoryLines(LazyLines):
     def steps(self) -> Iterator[None]:
         """Space by space of those that it was forked from, and event by event."""
         states: Dict[int, SpaceState] = {}
-        for state in self._index.story.spaces:
+        for state in self._index.replay.spaces:
             states[state.space.id] = state
             yield
         space, upto = self._space, min(self._upto, len(self._index))

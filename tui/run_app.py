@@ -18,6 +18,7 @@ from wxtrace.errors import RecordError
 from wxtrace.printable import printable
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.opening import begins_as_json
+from wxtrace.tui.compact_text import call_words
 from wxtrace.tui.detail_panes import RegionPane, WhyPane
 from wxtrace.tui.event_list import EventList
 from wxtrace.tui.header import Header, Notice
@@ -27,7 +28,6 @@ from wxtrace.tui.live import Live
 from wxtrace.tui.output_pane import OutputPane
 from wxtrace.tui.pane import Pane
 from wxtrace.tui.processes import State, header_line
-from wxtrace.tui.short import call_words
 
 __all__ = ["RunApp"]
 

@@ -7,8 +7,8 @@ from typing import Iterator, List, NamedTuple, Optional
 from wxtrace.explain.document import Cause, Document, Memory
 from wxtrace.explain.wording import ending_text, frame_text
 from wxtrace.model.enumerations import Confidence, Outcome
+from wxtrace.tui.compact_text import seconds_text
 from wxtrace.tui.lines import Line, Span, labelled
-from wxtrace.tui.short import seconds_text
 
 __all__ = ["WhyItem", "why_items", "why_lines"]
 

@@ -38,12 +38,12 @@ class Shown:
         self.told = Told()
         self.told.feed(StackSampled(100, self.told.t_ns + 1))
         self.refused: Event = self.told.refuse()
-        self.console.show(self.refused, self.told.story)
+        self.console.show(self.refused, self.told.replay)
 
     def stack_comes(self, frames: List[Frame]) -> str:
         assert self.refused.call is not None
         self.told.feed(StackRead(100, self.refused.call.t_ns, frames))
-        self.console.show(self.told.shown[-1], self.told.story)
+        self.console.show(self.told.shown[-1], self.told.replay)
         return self.stream.getvalue()
 
 

@@ -7,15 +7,15 @@ from collections import Counter
 import pytest
 
 from wxtrace.commands.executable import ExecutableMemory, Searches, counts_text
-from wxtrace.explain.wording import ladder_text, ordinal
+from wxtrace.explain.wording import fallback_text, ordinal
 from wxtrace.model import origins
-from wxtrace.model.event import Event, Ladder, Rung, Touched
+from wxtrace.model.event import Attempt, Event, Fallback, Touched
 from wxtrace.model.facts import Call
 from wxtrace.model.region import Backing, Region
 
-RWX_REFUSED = Rung(30, "memory writable and executable at once", "mdwe")
-FILE_REFUSED = Rung(31, "a file in /tmp mapped executable", "mount.noexec")
-WORKED = Rung(33, "a memfd mapped twice, once to write and once to run", None)
+RWX_REFUSED = Attempt(30, "memory writable and executable at once", "mdwe")
+FILE_REFUSED = Attempt(31, "a file in /tmp mapped executable", "mount.noexec")
+WORKED = Attempt(33, "a memfd mapped twice, once to write and once to run", None)
 KINDS = {30: "mmap EACCES", 31: "mmap EPERM"}
 
 
@@ -36,9 +36,9 @@ def test_files_alone_are_nothing_to_tell() -> None:
 
 def test_a_search_that_ended_well_is_news_once() -> None:
     searches = Searches()
-    ladder = Ladder((RWX_REFUSED, FILE_REFUSED, WORKED), (30, 31))
-    assert searches.take(ladder)
-    assert not searches.take(ladder)
+    fallback = Fallback((RWX_REFUSED, FILE_REFUSED, WORKED), (30, 31))
+    assert searches.take(fallback)
+    assert not searches.take(fallback)
     assert searches.endings(KINDS, "mmap EACCES") == [
         "tried 3 ways to get executable memory; the 3rd worked: a memfd mapped twice, once to write and once to run"
     ]
@@ -48,13 +48,13 @@ def test_a_search_that_ended_well_is_news_once() -> None:
 
 def test_a_search_in_vain_is_no_news_and_has_its_end() -> None:
     searches = Searches()
-    assert not searches.take(Ladder((RWX_REFUSED, FILE_REFUSED), (30, 31)))
+    assert not searches.take(Fallback((RWX_REFUSED, FILE_REFUSED), (30, 31)))
     assert searches.endings(KINDS, "mmap EACCES") == ["tried 2 ways to get executable memory; none worked"]
 
 
 def test_names_from_the_target_are_made_printable() -> None:
-    ladder = Ladder((RWX_REFUSED, Rung(31, "a file in /\x1b]0;x\x07 mapped executable", None)), (30,))
-    assert "\x1b" not in ladder_text(ladder)
+    fallback = Fallback((RWX_REFUSED, Attempt(31, "a file in /\x1b]0;x\x07 mapped executable", None)), (30,))
+    assert "\x1b" not in fallback_text(fallback)
     memory = ExecutableMemory()
     memory.take(region(1, "/memfd:\x1b[31m"), origins.DUAL)
     memory.take(region(2, "/tmp/\x1b[31m/ffiAbCdEf"), origins.DUAL)

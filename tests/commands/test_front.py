@@ -15,7 +15,7 @@ import pytest
 from wxtrace.commands.console import Console
 from wxtrace.commands.front import Front
 from wxtrace.model.facts import Note
-from wxtrace.model.story import Shown, Story
+from wxtrace.model.replay import Replay, Shown
 from wxtrace.record.journal import JournalWriter
 from wxtrace.record.journalbytes import JournalBytes
 
@@ -46,8 +46,8 @@ class Flood(Console):
         self._journal = journal
         self.shown = 0
 
-    def show(self, shown: Shown, story: Story) -> None:
-        super().show(shown, story)
+    def show(self, shown: Shown, replay: Replay) -> None:
+        super().show(shown, replay)
         self.shown += 1
         assert self.shown < PATIENCE, "Ctrl-C was not noticed"
         if self.shown == 5:

@@ -20,7 +20,7 @@ def test_a_long_silence_after_a_refusal_is_explained_once(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "_SILENCE", 0.0)
     stream = io.StringIO()
     told, console = Told(), Console(stream)
-    console.show(told.refuse(), told.story)
+    console.show(told.refuse(), told.replay)
     for _ in range(2):
         console.still_running()
 

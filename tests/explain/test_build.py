@@ -15,7 +15,7 @@ from wxtrace.explain.document import Document
 from wxtrace.explain.markdown import markdown_lines
 from wxtrace.explain.plain import plain_lines
 from wxtrace.model.enumerations import Aftermath, Confidence, Outcome
-from wxtrace.model.event import Amendment, Diagnosis, Ending, Event, Evidence, Fix, Ladder, Partial, Rung, Touched
+from wxtrace.model.event import Amendment, Attempt, Diagnosis, Ending, Event, Evidence, Fallback, Fix, Partial, Touched
 
 EVENT = Event(
     8,
@@ -41,8 +41,8 @@ EVENT = Event(
 )
 
 
-def explained(amendment: Amendment | None = None, ladder: Ladder | None = None) -> Document:
-    return explain(EVENT, Context("jit[100]", amendment=amendment, ladder=ladder))
+def explained(amendment: Amendment | None = None, fallback: Fallback | None = None) -> Document:
+    return explain(EVENT, Context("jit[100]", amendment=amendment, fallback=fallback))
 
 
 def test_nothing_in_it_reaches_a_terminal_raw() -> None:
@@ -64,10 +64,10 @@ def test_who_refused_stands_as_in_a_sentence() -> None:
 
 
 def test_all_attempts_of_an_amendment_replace_those_that_were_known() -> None:
-    first, second, third = Rung(8, "a", "mdwe"), Rung(9, "b", "mdwe"), Rung(10, "c", None)
-    early = Ladder((first, second), (8, 9))
-    all_of_them = Amendment(8, Aftermath.RECOVERED, ladder=Ladder((first, second, third), (8, 9)))
-    known, replaced = explained(ladder=early).attempts, explained(all_of_them, early).attempts
+    first, second, third = Attempt(8, "a", "mdwe"), Attempt(9, "b", "mdwe"), Attempt(10, "c", None)
+    early = Fallback((first, second), (8, 9))
+    all_of_them = Amendment(8, Aftermath.RECOVERED, fallback=Fallback((first, second, third), (8, 9)))
+    known, replaced = explained(fallback=early).attempts, explained(all_of_them, early).attempts
 
     assert known is not None and len(known.attempts) == 2
     assert replaced is not None and len(replaced.attempts) == 3
@@ -78,7 +78,7 @@ def test_memory_is_told_with_the_event_that_made_it() -> None:
     told.call("mmap", 0, PAGE, 3, 0x22, (1 << 64) - 1, 0, result=0x7F2000000000)
     made = told.last.n
     told.call("mprotect", 0x7F2000000000, PAGE, R)
-    [memory] = explain(told.last, Context("jit[100]", regions_in(told.story.space_of(100)))).memory
+    [memory] = explain(told.last, Context("jit[100]", regions_in(told.replay.space_of(100)))).memory
 
     assert memory.made_at == made
     assert memory.made_by.startswith("mmap(NULL, 4096, PROT_READ|PROT_WRITE")
@@ -88,7 +88,7 @@ def test_memory_is_told_with_the_event_that_made_it() -> None:
 def test_memory_that_was_found_says_so() -> None:
     told = Told()
     event = told.refuse()
-    [memory] = explain(event, Context("jit[100]", regions_in(told.story.space_of(100)))).memory
+    [memory] = explain(event, Context("jit[100]", regions_in(told.replay.space_of(100)))).memory
 
     assert (memory.made_at, memory.found) == (None, "there since the program was loaded")
 
@@ -98,7 +98,7 @@ def test_a_region_that_is_mapped_there_now_is_not_taken_for_the_one_before() -> 
     event = told.refuse()
     told.call("mmap", ANON_AT, PAGE, RX, 0x32, (1 << 64) - 1, 0, result=ANON_AT)
 
-    assert regions_in(told.story.space_of(100))(event.touched[0]) is None
+    assert regions_in(told.replay.space_of(100))(event.touched[0]) is None
 
 
 def test_an_event_without_diagnosis_tells_its_details() -> None:
@@ -108,14 +108,14 @@ def test_an_event_without_diagnosis_tells_its_details() -> None:
 
 
 def test_a_report_tells_of_the_first_attempt_how_all_went_and_of_a_later_one_whose_it_is() -> None:
-    ladder = Ladder((Rung(8, "a", "mdwe"), Rung(9, "b", None)), (8,))
-    later = Ladder((Rung(3, "a", "mdwe"), Rung(8, "b", "mdwe")), (3, 8))
+    fallback = Fallback((Attempt(8, "a", "mdwe"), Attempt(9, "b", None)), (8,))
+    later = Fallback((Attempt(3, "a", "mdwe"), Attempt(8, "b", "mdwe")), (3, 8))
 
-    def after(ladder: Ladder) -> list[str]:
-        blocks = event_blocks(explained(Amendment(8, Aftermath.RECOVERED, ladder=ladder)))
+    def after(fallback: Fallback) -> list[str]:
+        blocks = event_blocks(explained(Amendment(8, Aftermath.RECOVERED, fallback=fallback)))
         return [block.text for block in blocks if isinstance(block, Item) and block.label in ("then", "tried")]
 
-    assert after(ladder) == [
+    assert after(fallback) == [
         "tried 2 ways to get executable memory; the 2nd worked: b",
         "event 8: a: mdwe",
         "event 9: b: worked",

@@ -21,8 +21,8 @@ from wxtrace.model.facts import (
     TaskStarted,
 )
 from wxtrace.model.region import Region
+from wxtrace.model.replay import Replay
 from wxtrace.model.space import AddressSpace
-from wxtrace.model.story import Story
 from wxtrace.model.syscalls.table import NUMBERS
 
 PAGE = 0x1000
@@ -63,7 +63,7 @@ class Told:
 
     def __init__(self, host: Host = HOST, maps: Sequence[MapLine] = MAPS) -> None:
         self.regions: List[Region] = []
-        self.story = Story(self.regions.append)
+        self.replay = Replay(self.regions.append)
         self.shown: List[Any] = []
         self.t_ns = 0
         self.feed(RunStarted("0", host, ["./jit"], "/", "2024-01-01T00:00:00Z", "accelerated", False))
@@ -72,7 +72,7 @@ class Told:
 
     def feed(self, *facts: Any) -> None:
         for fact in facts:
-            self.shown += list(self.story.feed(fact))
+            self.shown += list(self.replay.feed(fact))
 
     def now(self) -> int:
         self.t_ns += 1
@@ -121,7 +121,7 @@ class Told:
         self.feed(TaskExited(tid, self.now(), code, signal))
 
     def finish(self) -> None:
-        self.shown += list(self.story.finish())
+        self.shown += list(self.replay.finish())
 
     @property
     def events(self) -> List[Event]:
@@ -139,7 +139,7 @@ class Told:
         return found
 
     def _space(self, tid: int) -> AddressSpace:
-        space = self.story.space_of(tid)
+        space = self.replay.space_of(tid)
         assert space is not None
         return space
 

@@ -43,11 +43,11 @@ ERRNOS |= {"EBADF": 9, "EOPNOTSUPP": 95, "EIO": 5, "EINTR": 4, "EIDRM": 43, "ENO
 
 def told(call: Tuple[object, ...], errno: str, probe: Probe = BARE, host: Host = HOST) -> Event:
     """How this failed call is told."""
-    story = Told(host)
+    replay = Told(host)
     name, *args = call
     result = -ERRNOS[errno] if errno else probe.brk or 0
-    story.call(str(name), *[int(str(arg)) for arg in args], result=result, probe=probe)
-    return story.last
+    replay.call(str(name), *[int(str(arg)) for arg in args], result=result, probe=probe)
+    return replay.last
 
 
 def diagnosis_of(call: Tuple[object, ...], errno: str, probe: Probe = BARE, host: Host = HOST) -> Diagnosis:
@@ -269,13 +269,13 @@ def test_the_table_lists_the_call_and_its_errno(record: Record) -> None:
     "record", RECORDS, ids=lambda record: "%s-%s-%s" % (record.cause, record.call[0], record.errno)
 )
 def test_nothing_is_proved_where_a_filter_could_have_answered(record: Record) -> None:
-    story = Told(record.host)
+    replay = Told(record.host)
     name, *args = record.call
     result = -ERRNOS[record.errno] if record.errno else record.probe.brk or 0
     probe = replace(record.probe, status={**record.probe.status, "Seccomp": "2"})
-    story.call(str(name), *[int(str(arg)) for arg in args], result=result, probe=probe, decided=0)
-    assert story.last.diagnosis is not None
-    assert story.last.diagnosis.confidence != "proved"
+    replay.call(str(name), *[int(str(arg)) for arg in args], result=result, probe=probe, decided=0)
+    assert replay.last.diagnosis is not None
+    assert replay.last.diagnosis.confidence != "proved"
 
 
 # What is not sure is not proved
@@ -339,9 +339,9 @@ def test_only_what_is_not_writable_yet_counts_towards_the_data_limit() -> None:
     full = replace(BARE, vmas=[vma(writable), vma(read_only)], limits=limits, map_count=65531)
 
     def cause(probe: Probe) -> str:
-        story = Told(HOST, [writable, read_only])
-        story.call("mprotect", ANON_AT, 4 * PAGE, RW, result=-ERRNOS["ENOMEM"], probe=probe)
-        return cause_of(story.last)[0]
+        replay = Told(HOST, [writable, read_only])
+        replay.call("mprotect", ANON_AT, 4 * PAGE, RW, result=-ERRNOS["ENOMEM"], probe=probe)
+        return cause_of(replay.last)[0]
 
     assert cause(full) == "limit.map-count"
     assert cause(replace(full, limits={**UNLIMITED, "Max data size": 50 * 1024 + PAGE})) == "limit.data"
@@ -357,9 +357,9 @@ def test_who_sealed_memory_that_no_call_sealed() -> None:
 
 
 def test_an_old_mmap_without_arguments_touches_nothing() -> None:
-    story = Told(HOST)
+    replay = Told(HOST)
     call = Call(100, 10, Abi.I386, NUMBERS[Abi.I386]["mmap"], (1, 0, 0, 0, 0, 0), -14, BY_KERNEL)
-    story.feed(BARE, call)
-    assert story.last.diagnosis is not None
-    told = (story.last.diagnosis.cause, story.last.diagnosis.confidence, story.last.outcome, story.last.touched)
+    replay.feed(BARE, call)
+    assert replay.last.diagnosis is not None
+    told = (replay.last.diagnosis.cause, replay.last.diagnosis.confidence, replay.last.outcome, replay.last.touched)
     assert told == ("argument.pointer", "proved", "failed", [])

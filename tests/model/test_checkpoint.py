@@ -9,8 +9,8 @@ from stories import ANON_AT, MAPS, PAGE, RW, RX, R, Told, vma
 from wxtrace.model.checkpoint import Checkpoints, restore
 from wxtrace.model.facts import Probe
 from wxtrace.model.region import Piece, Region
+from wxtrace.model.replay import Replay
 from wxtrace.model.space import AddressSpace
-from wxtrace.model.story import Story
 
 
 def busy() -> Told:
@@ -24,10 +24,10 @@ def busy() -> Told:
     return told
 
 
-def rest(story: Story) -> List[Any]:
+def rest(replay: Replay) -> List[Any]:
     """What both are fed from there on, and what they tell."""
     other = Told()
-    other.story = story
+    other.replay = replay
     other.regions.clear()
     other.call("mprotect", ANON_AT + PAGE, PAGE, RX, result=-13, tid=200)
     other.call("munmap", ANON_AT, PAGE, tid=101)
@@ -40,14 +40,14 @@ def rest(story: Story) -> List[Any]:
 
 def test_a_story_goes_on_as_it_would_have() -> None:
     told = busy()
-    again = restore(Checkpoints().take(told.story))
+    again = restore(Checkpoints().take(told.replay))
 
-    assert rest(again) == rest(told.story)
+    assert rest(again) == rest(told.replay)
 
 
 def test_what_goes_on_changes_nothing_that_was_put_aside() -> None:
     told = busy()
-    checkpoint = Checkpoints().take(told.story)
+    checkpoint = Checkpoints().take(told.replay)
     first = rest(restore(checkpoint))
 
     assert rest(restore(checkpoint)) == first
@@ -55,7 +55,7 @@ def test_what_goes_on_changes_nothing_that_was_put_aside() -> None:
 
 def test_a_replay_tells_nobody_of_its_regions() -> None:
     told = busy()
-    checkpoint = Checkpoints().take(told.story)
+    checkpoint = Checkpoints().take(told.replay)
     before = len(told.regions)
 
     rest(restore(checkpoint))
@@ -99,22 +99,22 @@ def forked(times: int) -> Told:
 
 def test_who_is_gone_is_held_and_not_copied() -> None:
     told = forked(300)
-    again = restore(Checkpoints().take(told.story))
+    again = restore(Checkpoints().take(told.replay))
 
-    copied = [process.pid for process, its in zip(told.story.processes, again.processes) if process is not its]
+    copied = [process.pid for process, its in zip(told.replay.processes, again.processes) if process is not its]
     assert copied == [100]
-    assert sum(state is not its for state, its in zip(told.story.spaces, again.spaces)) == 1
+    assert sum(state is not its for state, its in zip(told.replay.spaces, again.spaces)) == 1
 
 
 def test_who_is_gone_is_there_in_a_replay() -> None:
     told = forked(700)
     checkpoints = Checkpoints()
-    checkpoints.take(told.story)
+    checkpoints.take(told.replay)
     told.start(200, space=2, how="fork", parent=100)
-    again = restore(checkpoints.take(told.story))
+    again = restore(checkpoints.take(told.replay))
 
     assert [(p.id, p.pid, p.exit_code) for p in again.processes] == [
-        (p.id, p.pid, p.exit_code) for p in told.story.processes
+        (p.id, p.pid, p.exit_code) for p in told.replay.processes
     ]
-    assert [state.space.id for state in again.spaces] == [state.space.id for state in told.story.spaces]
-    assert rest(again) == rest(told.story)
+    assert [state.space.id for state in again.spaces] == [state.space.id for state in told.replay.spaces]
+    assert rest(again) == rest(told.replay)

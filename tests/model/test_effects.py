@@ -9,7 +9,7 @@ import pytest
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import flags as f
 from wxtrace.model.event import Touched
-from wxtrace.model.failing import apply_failure
+from wxtrace.model.failed_effect import apply_failure
 from wxtrace.model.region import Backing, Piece, Region
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls.aio import IoDestroy, IoSetup

@@ -168,7 +168,7 @@ def test_a_stack_that_grew_unseen_is_the_stack() -> None:
 def test_a_map_found_at_attach_tells_nothing_of_before() -> None:
     told = Told()
     anonymous(told)
-    told.story.space_of(100).seed([line(NEW, 1)], 0, None, True)  # type: ignore[union-attr]
+    told.replay.space_of(100).seed([line(NEW, 1)], 0, None, True)  # type: ignore[union-attr]
     assert "never executable" not in facts_of(crash(told, NEW, jump=True))
 
 

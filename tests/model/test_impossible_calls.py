@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import facts
 from wxtrace.model.enumerations import Abi
-from wxtrace.model.story import Story
+from wxtrace.model.replay import Replay
 from wxtrace.model.syscalls.table import NUMBERS
 
 LINES = [MapLine(0x7F0000000000, 0x7F0000004000, "rw-p", 0, "00:00", 0, "")]
@@ -61,14 +61,14 @@ def call(abi: int, number: int, result: int, *args: int) -> facts.Call:
 @example([call(Abi.X86_64, MREMAP, END - 4096, BASE, 0, BASE, 1)])
 @example([call(Abi.I386, MMAP2, END - 4096, 0, 0, 7, 0x22)] * 2)
 def test_pieces_stay_ordered_and_apart(made: List[facts.Call]) -> None:
-    story = Story()
+    replay = Replay()
     host = facts.Host("6.18.4", "x86_64", 4096)
     start = facts.RunStarted("0.1", host, ["./jit"], "/srv", "2024-05-01T12:00:00Z", "accelerated", False)
     seeded = facts.Seeded(100, 2, 100, 1, "exec", IMAGE, LINES, 0x555500000000, 0x7FFE00000000, 0)
     for fact in (start, facts.TaskStarted(100, 1, 100, 1, "launch"), seeded, *made):
-        list(story.feed(fact))
+        list(replay.feed(fact))
 
-    for state in story.spaces:
+    for state in replay.spaces:
         pieces = state.space.pieces()
         assert all(0 <= piece.start < piece.end <= 1 << 64 for piece in pieces)
         assert all(below.end <= above.start for below, above in zip(pieces, pieces[1:]))

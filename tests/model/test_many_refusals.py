@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from stories import Told
 
-from wxtrace.model import story
+from wxtrace.model import replay
 from wxtrace.model.event import Amendment
 
 
 def test_the_oldest_refusals_are_told_to_have_been_survived() -> None:
     told = Told()
-    events = [told.refuse() for _ in range(story._MOST_PENDING + 2)]
+    events = [told.refuse() for _ in range(replay._MOST_PENDING + 2)]
     old = [shown for shown in told.shown if isinstance(shown, Amendment)]
 
     assert [(amendment.n, amendment.aftermath) for amendment in old] == [(event.n, "continued") for event in events[:2]]

@@ -47,11 +47,11 @@ def protect(told: Told, at: int, prot: int, pages: int = 1, tid: int = 100) -> N
 
 
 def word_at(told: Told, address: int, tid: int = 100) -> Optional[str]:
-    space = told.story.space_of(tid)
+    space = told.replay.space_of(tid)
     assert space is not None
     piece = space.at(address)
     assert piece is not None
-    return told.story.origins.of(piece.region.id)
+    return told.replay.origins.of(piece.region.id)
 
 
 def seeded(told: Told, maps: List[MapLine], why: str = "exec", personality: int = 0) -> None:
@@ -99,7 +99,7 @@ def test_the_first_word_that_tells_something_stays() -> None:
     protect(told, NEW, RX)
     protect(told, NEW, RWX)
     assert word_at(told, NEW) == origins.FLIPPED
-    assert told.story.origins.counts[origins.FLIPPED] == 1
+    assert told.replay.origins.counts[origins.FLIPPED] == 1
 
 
 def test_read_implies_exec_is_told_from_asking() -> None:
@@ -153,7 +153,7 @@ def test_what_pages_were_earlier_is_known_page_by_page(changes: List[Tuple[int, 
         for page in range(start, start + length):
             earlier[page] |= now[page]
             now[page] = prot
-    space = told.story.space_of(100)
+    space = told.replay.space_of(100)
     assert space is not None
     pieces = [space.at(NEW + page * PAGE) for page in range(16)]
     assert [piece.earlier for piece in pieces if piece is not None] == earlier
@@ -190,7 +190,7 @@ def test_a_view_that_became_writable_later() -> None:
     assert word_at(told, OTHER) == origins.FILE
     protect(told, NEW, RW)
     assert word_at(told, OTHER) == origins.DUAL
-    assert (told.story.origins.counts[origins.FILE], told.story.origins.counts[origins.DUAL]) == (0, 1)
+    assert (told.replay.origins.counts[origins.FILE], told.replay.origins.counts[origins.DUAL]) == (0, 1)
 
 
 def test_what_ran_before_it_could_be_written_to_is_no_dual_mapping() -> None:
@@ -199,7 +199,7 @@ def test_what_ran_before_it_could_be_written_to_is_no_dual_mapping() -> None:
     code = told.regions[-1].id
     told.call("munmap", OTHER, PAGE)
     mapped(told, NEW, RW, path="/srv/pack", inode=8)
-    assert told.story.origins.of(code) == origins.FILE
+    assert told.replay.origins.of(code) == origins.FILE
 
 
 def test_a_view_that_is_gone_has_written_before() -> None:
@@ -258,7 +258,7 @@ def test_a_copy_has_the_word_of_its_original_and_is_not_counted() -> None:
     protect(told, NEW, RX)
     fork(told)
     assert word_at(told, NEW, tid=200) == origins.FLIPPED
-    assert told.story.origins.counts[origins.FLIPPED] == 1
+    assert told.replay.origins.counts[origins.FLIPPED] == 1
 
 
 def test_what_the_parent_wrote_the_child_may_flip() -> None:
@@ -277,7 +277,7 @@ def test_moved_memory_keeps_its_word() -> None:
     protect(told, NEW, RX)
     told.call("mremap", NEW, PAGE, PAGE, 3, OTHER, result=OTHER)
     assert word_at(told, OTHER) == origins.FLIPPED
-    assert told.story.origins.counts[origins.FLIPPED] == 1
+    assert told.replay.origins.counts[origins.FLIPPED] == 1
 
 
 slots = st.integers(0, 7)
@@ -298,7 +298,7 @@ def test_whatever_is_executable_has_a_word(changes: List[Tuple[Any, ...]]) -> No
     tids = [100]
     for kind, *details in changes:
         at = NEW + details[0] * PAGE if details else 0
-        space = told.story.space_of(tids[-1])
+        space = told.replay.space_of(tids[-1])
         assert space is not None
         if kind == "fork":
             told.feed(TaskStarted(tids[-1] + 1, told.now(), tids[-1] + 1, len(tids) + 1, "fork", tids[-1]))
@@ -315,10 +315,10 @@ def test_whatever_is_executable_has_a_word(changes: List[Tuple[Any, ...]]) -> No
             target = NEW + details[1] * PAGE
             told.call("mremap", at, PAGE, PAGE, 3, target, result=target, tid=tids[-1])
     for tid in tids:
-        space = told.story.space_of(tid)
+        space = told.replay.space_of(tid)
         assert space is not None
         for piece in space.pieces():
-            word = told.story.origins.of(piece.region.id)
+            word = told.replay.origins.of(piece.region.id)
             if piece.prot & X:
                 assert word is not None
                 # What the record saw being written is never called untouched.
@@ -366,9 +366,9 @@ def test_words_of_regions_that_are_gone_are_forgotten(monkeypatch: pytest.Monkey
         anonymous(told, RWX)
         told.call("munmap", NEW, PAGE)
     made = [region.id for region in told.regions if region.start == NEW]
-    assert [told.story.origins.of(region) for region in made[:30]] == [None] * 30
+    assert [told.replay.origins.of(region) for region in made[:30]] == [None] * 30
     assert word_at(told, FAR) == origins.RWX
-    assert told.story.origins.counts[origins.RWX] == 51
+    assert told.replay.origins.counts[origins.RWX] == 51
 
 
 def test_every_word_is_explained() -> None:

@@ -15,7 +15,7 @@ from wxtrace.decoders.procmaps import MapLine
 from wxtrace.errors import RecordError
 from wxtrace.model import facts
 from wxtrace.model.event import Amendment, Event
-from wxtrace.model.story import Story
+from wxtrace.model.replay import Replay
 from wxtrace.record import jsonstream
 from wxtrace.record.codec import fact_to_json
 from wxtrace.record.importing import Timeline
@@ -81,8 +81,8 @@ def fault(value: Any) -> str:
 
 
 def test_calls_come_back_as_they_were_told() -> None:
-    story = Story()
-    told = [shown for fact in RUN for shown in story.feed(fact)] + list(story.finish())
+    replay = Replay()
+    told = [shown for fact in RUN for shown in replay.feed(fact)] + list(replay.finish())
     read = list(opened(saved()).shown())
 
     calls = [event for event in told if isinstance(event, Event) and event.call is not None]

@@ -280,8 +280,8 @@ def test_a_libffi_closure_finds_another_way(trace: Trace, examples: Path, mode: 
         assert origins_in(plain) == ["rwx"] and origins_in(run) == ["dual-mapping"]
         assert "2nd way to get executable memory worked" in run.stderr
         [refused] = run.refused()
-        rungs = [rung["cause"] for rung in refused["diagnosis"]["ladder"]]
-        assert rungs == ["mdwe", None]
+        attempts = [attempt["cause"] for attempt in refused["diagnosis"]["ladder"]]
+        assert attempts == ["mdwe", None]
     # A libffi with static trampolines never asks.
     alarm = replace(mdwe("mmap", "anon"), confidence=run.sure_at_mmap, aftermath="recovered")
     assert [alarm_of(event) for event in run.refused()] == [alarm] * bool(asks)

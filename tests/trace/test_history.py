@@ -53,7 +53,7 @@ def test_four_ways_are_one_story(trace: Trace, program: Program, environment: Di
         assert event["diagnosis"]["aftermath"] == "recovered"
         # The prctl that set MDWE is related as well.
         assert numbers - {event["n"]} <= set(event["diagnosis"]["related"])
-        assert [rung["cause"] for rung in event["diagnosis"]["ladder"]] == [*run.causes(), None]
+        assert [attempt["cause"] for attempt in event["diagnosis"]["ladder"]] == [*run.causes(), None]
     assert origins(run) == ["dual-mapping"]
     assert "the 2nd way tried to get executable memory" in run.stderr
     assert run.stderr.count("INSTEAD") == 1
@@ -75,9 +75,9 @@ def test_a_file_on_a_noexec_mount_is_a_way_that_was_tried(trace: Trace, program:
     run = trace("unshare", "--mount", "sh", "-c", script, "sh", program("history"), folder)
     assert run.status == 0
     assert run.causes() == ["mdwe", "mdwe", "mount.noexec"]
-    ladder = run.refused()[0]["diagnosis"]["ladder"]
-    assert [rung["cause"] for rung in ladder] == [*run.causes(), None]
-    assert ladder[2]["way"] == "a file in %s mapped executable" % folder
+    fallback = run.refused()[0]["diagnosis"]["ladder"]
+    assert [attempt["cause"] for attempt in fallback] == [*run.causes(), None]
+    assert fallback[2]["way"] == "a file in %s mapped executable" % folder
 
 
 def test_a_search_in_vain_says_so(trace: Trace, program: Program) -> None:

@@ -21,7 +21,7 @@ from wxtrace.record.journal import MAGIC
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.timeline import write_timeline
 from wxtrace.tui.app import TraceApp
-from wxtrace.tui.detail_panes import document_of, story_at
+from wxtrace.tui.detail_panes import document_of, replay_at
 from wxtrace.tui.event_list import row_line
 from wxtrace.tui.filters import Filter, matcher, search_matcher
 from wxtrace.tui.imported import ImportedIndex
@@ -75,11 +75,11 @@ def look_everywhere(index: Index) -> None:
     for n in range(1, len(index) + 1):
         index.prepare(n, 1)
         event = index.event(n)
-        story, space = story_at(index, event)
+        replay, space = replay_at(index, event)
         document = document_of(index, n)
         why_lines(document, 60)
         issue_text(document, "jit", "1")
-        region_map = map_at(event, space, story.origins.of)
+        region_map = map_at(event, space, replay.origins.of)
         for i in range(len(region_map)):
             region_map[i].line(True)
         if len(region_map):

@@ -15,7 +15,7 @@ from wxtrace.errors import RecordError
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.timeline import write_timeline
 from wxtrace.tui.app import TraceApp
-from wxtrace.tui.detail_panes import story_at
+from wxtrace.tui.detail_panes import replay_at
 from wxtrace.tui.imported import ImportedIndex
 from wxtrace.tui.regions import map_at
 
@@ -43,8 +43,8 @@ def imported(path: Path) -> ImportedIndex:
 
 def perms(index: Any, n: int, address: int) -> str:
     event = index.event(n)
-    story, space = story_at(index, event)
-    shown = map_at(event, space, story.origins.of)
+    replay, space = replay_at(index, event)
+    shown = map_at(event, space, replay.origins.of)
     return next((row.perms for row in (shown[i] for i in range(len(shown))) if row.start <= address < row.end), "")
 
 

@@ -11,7 +11,7 @@ import pytest
 from tui.records import ANON_AT, PAGE, RX, Recorded, append, index_of
 from wxtrace.errors import RecordError
 from wxtrace.model.event import Event
-from wxtrace.model.story import Story
+from wxtrace.model.replay import Replay
 from wxtrace.record import journal as journal_format
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui import index as index_module
@@ -26,8 +26,8 @@ def many_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "_CHECKPOINT_BYTES", 300)
 
 
-def perms(story: Story, address: int, space: int = 1) -> Optional[str]:
-    found = next(state.space for state in story.spaces if state.space.id == space)
+def perms(replay: Replay, address: int, space: int = 1) -> Optional[str]:
+    found = next(state.space for state in replay.spaces if state.space.id == space)
     piece = found.at(address)
     return piece.perms if piece is not None else None
 
@@ -100,8 +100,8 @@ def test_a_cut_journal_opens_up_to_there_and_says_so(refused: Recorded, journal:
 
     assert 0 < len(index) < len(refused.events)
     assert index.complete
-    assert index.story.lost is not None
-    assert "in the middle of a frame" in index.story.lost
+    assert index.replay.lost is not None
+    assert "in the middle of a frame" in index.replay.lost
 
 
 def test_a_damaged_journal_says_where(refused: Recorded, journal: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_damaged_journal_says_where(refused: Recorded, journal: Path) -> None:
     data[-30] ^= 1
     journal.write_bytes(data)
 
-    assert "a checksum differs" in (index_of(journal).story.lost or "")
+    assert "a checksum differs" in (index_of(journal).replay.lost or "")
 
 
 @pytest.mark.parametrize(

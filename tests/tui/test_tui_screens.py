@@ -16,7 +16,7 @@ from tui.screen_kit import NEW, settled, shown
 from wxtrace.model.causes.diagnosis import Diagnosed
 from wxtrace.model.enumerations import Confidence, Outcome
 from wxtrace.model.event import Diagnosis, Evidence, Fix
-from wxtrace.model.judge import Judge
+from wxtrace.model.failed_calls import FailedCalls
 from wxtrace.tui.app import TraceApp
 
 KEPT = Path(__file__).resolve().parent / "screens"
@@ -37,7 +37,7 @@ def one_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = (Evidence("the kernel said so", "a place that was read"), Evidence("and nobody else did", "the stops"))
     fixes = (Fix("developer", "Ask for less."), Fix("administrator", "Allow more.", "setsebool more on"))
     diagnosis = Diagnosis("example", "kernel", Confidence.PROVED, "One sentence that says why.", evidence, fixes)
-    monkeypatch.setattr(Judge, "_diagnose", lambda *_: Diagnosed(diagnosis, Outcome.REFUSED, ()))
+    monkeypatch.setattr(FailedCalls, "_diagnose", lambda *_: Diagnosed(diagnosis, Outcome.REFUSED, ()))
 
 
 def several() -> Recorded:

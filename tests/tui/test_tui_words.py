@@ -11,14 +11,14 @@ from tui.records import ANON_AT, PAGE, RW, RX, R, Recorded, index_of
 from tui.screen_kit import NEW
 from wxtrace.model.facts import BY_FILTER, Call
 from wxtrace.model.syscalls.table import NUMBERS
-from wxtrace.tui.detail_panes import document_of, story_at
+from wxtrace.tui.compact_text import call_words, seconds_text, size_words, told_words
+from wxtrace.tui.detail_panes import document_of, replay_at
 from wxtrace.tui.event_list import row_line
 from wxtrace.tui.index import Index
 from wxtrace.tui.lines import Line, cut, fitted, labelled
 from wxtrace.tui.listing import RowSpan
 from wxtrace.tui.processes import ProcessLines, State, advice, header_line
 from wxtrace.tui.regions import HistoryLines, RegionMap, map_at
-from wxtrace.tui.short import call_words, seconds_text, size_words, told_words
 from wxtrace.tui.why import why_lines
 
 
@@ -32,8 +32,8 @@ def why(index: Index, n: int, width: int = 80) -> List[Line]:
 
 def map_of(index: Index, n: int) -> RegionMap:
     event = index.event(n)
-    story, space = story_at(index, event)
-    return map_at(event, space, story.origins.of)
+    replay, space = replay_at(index, event)
+    return map_at(event, space, replay.origins.of)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Dict, Iterable, List, Optional, Set, TextIO, Tuple
 
 from wxtrace.commands.executable import Searches, counts_text
-from wxtrace.commands.page import Page
+from wxtrace.commands.terminal_writer import Page
 from wxtrace.explain.build import Context, explain, name_text, regions_in, since_of
 from wxtrace.explain.document import Document
 from wxtrace.explain.palette import palette_for
@@ -16,7 +16,7 @@ from wxtrace.explain.wording import Endings, call_text, disturbed_text, ordinal,
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Amendment, CallStack, Event
 from wxtrace.model.facts import Lost, Mismatch, Note
-from wxtrace.model.story import Shown, Story
+from wxtrace.model.replay import Replay, Shown
 from wxtrace.printable import printable
 
 __all__ = ["Console"]
@@ -67,14 +67,14 @@ class Console:
         # Programs that were refused something because they are traced.
         self._disturbed: Counter[str] = Counter()
 
-    def show(self, shown: Shown, story: Story) -> None:
+    def show(self, shown: Shown, replay: Replay) -> None:
         """One thing the story tells, written in one piece: the program writes to the same terminal."""
-        self._tell(shown, story)
+        self._tell(shown, replay)
         self._write()
 
-    def _tell(self, shown: Shown, story: Story) -> None:
+    def _tell(self, shown: Shown, replay: Replay) -> None:
         if isinstance(shown, Event):
-            self._event(shown, story)
+            self._event(shown, replay)
         elif isinstance(shown, Amendment):
             self._amendment(shown)
         elif isinstance(shown, CallStack):
@@ -108,27 +108,27 @@ class Console:
 
     # As it happens
 
-    def _event(self, event: Event, story: Story) -> None:
+    def _event(self, event: Event, replay: Replay) -> None:
         self._outcomes["fault" if event.name == "fault" else event.outcome] += 1
-        if self._only is not None and not self._wanted(event, story):
+        if self._only is not None and not self._wanted(event, replay):
             return
         if self._everything:
-            self._one_line(event, story)
+            self._one_line(event, replay)
         if event.name == "attach" and not self._quiet:
             # Silence would look like a hang.
-            self._own_line("attached to %s; Ctrl-C detaches and leaves it running" % self._who(event, story))
+            self._own_line("attached to %s; Ctrl-C detaches and leaves it running" % self._who(event, replay))
         if event.outcome in (Outcome.REFUSED, Outcome.FAKED):
-            self._refused(event, story)
+            self._refused(event, replay)
         elif event.diagnosis is not None and event.diagnosis.cause == "tracer.interference":
-            self._interference(event, story)
+            self._interference(event, replay)
         elif event.name == "fault" and event.diagnosis is not None:
             self._faults.append(event)
             # A signal that says nothing about memory is told only where it may be what came of an alarm.
             if not self._quiet and (event.diagnosis.cause != "fault.other" or event.proc in self._alarmed):
-                self._fault(event, story)
+                self._fault(event, replay)
 
-    def _wanted(self, event: Event, story: Story) -> bool:
-        process = story.processes[event.proc - 1]
+    def _wanted(self, event: Event, replay: Replay) -> bool:
+        process = replay.processes[event.proc - 1]
         names = {process.title, str(process.pid)}
         if process.images:
             image = process.images[-1][1]
@@ -157,22 +157,22 @@ class Console:
         self.say("still running; last refused: %s" % self._last_refused[0])
         self._last_refused = None
 
-    def _one_line(self, event: Event, story: Story) -> None:
+    def _one_line(self, event: Event, replay: Replay) -> None:
         result = result_text(event)
-        where = self._region_text(event, story)
+        where = self._region_text(event, replay)
         mark = "" if event.outcome is Outcome.OK else "  <%s>" % event.outcome
         # A refused call and a fault have a block of their own.
         if event.outcome in (Outcome.FAILED, Outcome.PROBE) and event.diagnosis is not None and event.name != "fault":
             mark = "  <%s: %s>" % (event.outcome, event.diagnosis.cause)
         self._line("[%d] %s%s%s%s" % (event.tid, call_text(event), " = " + result if result else "", where, mark))
 
-    def _region_text(self, event: Event, story: Story) -> str:
+    def _region_text(self, event: Event, replay: Replay) -> str:
         """The part that the call leaves behind; `+2` for more parts it touched."""
         if not event.touched:
             return ""
         part = next((part for part in event.touched if part.after is not None), event.touched[0])
         words = [part.provenance or "", part.after or part.before or ""]
-        space = story.space_of(event.tid)
+        space = replay.space_of(event.tid)
         piece = space.at(part.start) if space is not None else None
         if piece is not None and piece.region.id == part.region and piece.region.backing is not None:
             words.append(printable(piece.region.backing.path, 60))
@@ -180,26 +180,26 @@ class Console:
             words.append("+%d" % (len(event.touched) - 1))
         return "  [%s]" % " ".join(word for word in words if word)
 
-    def _who(self, event: Event, story: Story) -> str:
-        return name_text(story.processes[event.proc - 1].title_at(event.n), event.pid)
+    def _who(self, event: Event, replay: Replay) -> str:
+        return name_text(replay.processes[event.proc - 1].title_at(event.n), event.pid)
 
-    def _refused(self, event: Event, story: Story) -> None:
+    def _refused(self, event: Event, replay: Replay) -> None:
         diagnosis = event.diagnosis
         cause = diagnosis.cause if diagnosis is not None else "unknown"
-        key = (self._who(event, story), event.name, cause)
+        key = (self._who(event, replay), event.name, cause)
         self._last_refused = ("%s in %s (%s)" % (call_text(event), key[0], cause), time.monotonic())
         self._keys[event.n] = key
         self._alarmed.add(event.proc)
         self._by_cause.setdefault(key, Counter())[event.errno or event.outcome] += 1
         # Of another process of the same program the reader learns nothing new either.
-        program = story.processes[event.proc - 1].title
+        program = replay.processes[event.proc - 1].title
         repeat = (program, *key[1:], event.errno, event.touched[0].asked if event.touched else None)
         self._repeats[repeat] += 1
         count = self._repeats[repeat]
         if self._quiet or count > _SHOWN_SHORT + 1:
             return
         text = self._text
-        document = self._explained(event, story)
+        document = self._explained(event, replay)
         self._lines(text.head(document))
         if count > _SHOWN_IN_FULL:
             more = " (more like this are counted only)" if count == _SHOWN_SHORT + 1 else ""
@@ -215,24 +215,24 @@ class Console:
             self._without_caller[event.n] = call_text(event)
         self._lines(text.proof(document), text.fixes(document))
 
-    def _explained(self, event: Event, story: Story) -> Document:
-        regions = regions_in(story.space_of(event.tid))
+    def _explained(self, event: Event, replay: Replay) -> Document:
+        regions = regions_in(replay.space_of(event.tid))
         context = Context(
-            self._who(event, story),
+            self._who(event, replay),
             regions,
-            ladder=story.ladder_of(event),
+            fallback=replay.fallback_of(event),
             most_parts=_MOST_PARTS,
-            since=since_of(story.run),
+            since=since_of(replay.run),
         )
         return explain(event, context)
 
-    def _fault(self, event: Event, story: Story) -> None:
+    def _fault(self, event: Event, replay: Replay) -> None:
         assert event.diagnosis is not None and event.details is not None
         c, text = self._colour, self._text
         head = "SIGNAL" if event.diagnosis.cause == "fault.other" else "FAULT"
         address = event.details["si_addr"]
         where = " at %s" % address if address is not None else ""
-        document = self._explained(event, story)
+        document = self._explained(event, replay)
         self._line("%s%-6s%s   %s in %s%s" % (c.warn, head, c.end, event.details["signal"], document.who.name, where))
         self._lines(text.reason(document), text.memory(document), text.fixes(document))
 
@@ -255,26 +255,26 @@ class Console:
         if key is None:
             return
         self._endings.setdefault(key, Endings()).take(amendment)
-        ladder = amendment.ladder
-        if ladder is not None and self._searches.take(ladder) and ladder.worked is not None:
+        fallback = amendment.fallback
+        if fallback is not None and self._searches.take(fallback) and fallback.worked is not None:
             self._last_refused = None
             self._repeats[("got by", *key)] += 1
             if not self._quiet and self._repeats[("got by", *key)] <= _SHOWN_SHORT:
                 c = self._colour
-                which = ordinal(len(ladder.rungs)), ladder.worked.n
+                which = ordinal(len(fallback.attempts)), fallback.worked.n
                 text = "the %s way to get executable memory worked (event %d)" % which
                 self._line("%sINSTEAD%s  %s" % (c.fix, c.end, text))
                 self._item("who", key[0])
-                self._item("way", printable(ladder.worked.way, 200))
+                self._item("way", printable(fallback.worked.way, 200))
 
-    def _interference(self, event: Event, story: Story) -> None:
+    def _interference(self, event: Event, replay: Replay) -> None:
         """Our own doing is owned up to, once a program."""
         assert event.diagnosis is not None
-        kind = self._who(event, story).rpartition("[")[0]
+        kind = self._who(event, replay).rpartition("[")[0]
         self._disturbed[kind] += 1
         if self._disturbed[kind] == 1:
             c = self._colour
-            document = self._explained(event, story)
+            document = self._explained(event, replay)
             self._line("%sIN THE WAY%s  %s" % (c.warn, c.end, document.head))
             self._item("who", document.who.name)
             self._item("why", document.why)
@@ -296,12 +296,12 @@ class Console:
 
     # At the end
 
-    def summary(self, story: Story, seconds: float, ending: Optional[str], lost: Optional[str] = None) -> None:
+    def summary(self, replay: Replay, seconds: float, ending: Optional[str], lost: Optional[str] = None) -> None:
         """What was refused, by whom, and what came of it; how many calls and processes.
 
         `lost` is why not everything came to us.
         """
-        lost = lost or story.lost
+        lost = lost or replay.lost
         c = self._colour
         total = sum(self._outcomes.values())
         for key, errnos in self._by_cause.items():
@@ -328,21 +328,21 @@ class Console:
                 self._own_line("no refused call was recorded, but the record is incomplete: %s" % printable(lost))
             else:
                 self._own_line("no other call was refused" if self._disturbed else "nothing was refused")
-        executable = counts_text(story.origins.counts)
+        executable = counts_text(replay.origins.counts)
         if self._by_cause and executable is not None:
             self._own_line(executable)
-        if story.checked or story.mismatches:
+        if replay.checked or replay.mismatches:
             self._own_line(
                 "the map was compared with /proc/PID/maps %s: %s"
-                % (plural(story.checked, "time"), plural(story.mismatches, "mismatch", "mismatches"))
+                % (plural(replay.checked, "time"), plural(replay.mismatches, "mismatch", "mismatches"))
             )
-        if story.dropped:
+        if replay.dropped:
             self._own_line(
-                "%s were not kept: the journal had reached its limit" % plural(story.dropped, "ordinary call")
+                "%s were not kept: the journal had reached its limit" % plural(replay.dropped, "ordinary call")
             )
         quiet = (Outcome.FAILED, Outcome.PROBE, Outcome.UNFINISHED)
         counted = ["%d %s" % (self._outcomes[outcome], outcome) for outcome in quiet if self._outcomes[outcome]]
-        processes = plural(len(story.processes), "process", "processes")
+        processes = plural(len(replay.processes), "process", "processes")
         self._own_line(
             "%s in %s, %.2f s%s%s"
             % (

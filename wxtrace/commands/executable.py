@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Counter, Dict, List, Mapping, Optional, Set, Tuple
 
-from wxtrace.explain.wording import ladder_text, plural
+from wxtrace.explain.wording import fallback_text, plural
 from wxtrace.model.causes.evidence import size_text
-from wxtrace.model.event import Event, Ladder
+from wxtrace.model.event import Event, Fallback
 from wxtrace.model.origins import PLAIN
 from wxtrace.model.region import Region
 from wxtrace.model.trampolines import SHORT, TRICKS, maker_of
@@ -31,23 +31,23 @@ class Searches:
     """The searches for executable memory that were told of, by the first event of each."""
 
     def __init__(self) -> None:
-        self._ladders: Dict[int, Ladder] = {}
+        self._fallbacks: Dict[int, Fallback] = {}
 
-    def take(self, ladder: Ladder) -> bool:
+    def take(self, fallback: Fallback) -> bool:
         """Keep how far one search has come; whether it is news that it ended well."""
-        first = ladder.rungs[0].n
-        told = self._ladders.get(first)
-        self._ladders[first] = ladder
-        return told is None and ladder.worked is not None
+        first = fallback.attempts[0].n
+        told = self._fallbacks.get(first)
+        self._fallbacks[first] = fallback
+        return told is None and fallback.worked is not None
 
     def endings(self, kinds: Mapping[int, object], kind: object) -> List[str]:
         """How the searches ended that have a refused call of this kind; told in full with the kind of the first."""
         words: List[str] = []
-        for ladder in self._ladders.values():
-            found = [kinds.get(rung.n) for rung in ladder.rungs]
+        for fallback in self._fallbacks.values():
+            found = [kinds.get(attempt.n) for attempt in fallback.attempts]
             if kind not in found:
                 continue
-            text = ladder_text(ladder) if found[0] == kind else "a further attempt of that search"
+            text = fallback_text(fallback) if found[0] == kind else "a further attempt of that search"
             if text not in words:
                 words.append(text)
         return words[:3]

@@ -14,10 +14,10 @@ import time
 from typing import Any, Sequence
 
 from wxtrace.commands.console import Console
-from wxtrace.commands.link import TracerLink
+from wxtrace.commands.tracer_client import TracerLink
 from wxtrace.descriptors import let_go_of_inherited
 from wxtrace.explain.wording import plural
-from wxtrace.model.story import Story
+from wxtrace.model.replay import Replay
 from wxtrace.printable import printable
 from wxtrace.record.journal import JournalReader
 from wxtrace.record.journalbytes import JournalBytes
@@ -45,7 +45,7 @@ class Front(TracerLink):
         wait_for_daemons: bool = False,
     ) -> None:
         super().__init__(channel, tracer, attached, journal)
-        self.story = Story()
+        self.replay = Replay()
         self._console = console
         self._reader = JournalReader(journal.cursor(), journal.name)
         self._facts = self._reader.available()
@@ -76,7 +76,7 @@ class Front(TracerLink):
         finally:
             if self.started:
                 self._read_the_rest()
-                self._show(self.story.finish())
+                self._show(self.replay.finish())
         if not self.left:
             self._reap()
         return self.status()
@@ -134,7 +134,7 @@ class Front(TracerLink):
         """What was recorded since. The program may go on faster than we can tell."""
         turn_ends = time.monotonic() + _TURN
         for fact in self._facts:
-            self._show(self.story.feed(fact))
+            self._show(self.replay.feed(fact))
             if time.monotonic() > turn_ends:
                 self._behind = True
                 return
@@ -156,11 +156,11 @@ class Front(TracerLink):
 
     def _show(self, shown: Any) -> None:
         for item in shown:
-            self._console.show(item, self.story)
+            self._console.show(item, self.replay)
 
     def name_of(self, pid: int) -> str:
         """As the story knows it."""
-        process = next((p for p in reversed(self.story.processes) if p.pid == pid), None)
+        process = next((p for p in reversed(self.replay.processes) if p.pid == pid), None)
         return "%s[%d]" % (printable(process.title, 40) if process is not None else "?", pid)
 
     def _reap(self) -> None:

@@ -18,8 +18,8 @@ from wxtrace.frozen import replace
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Amendment, CallStack, Event, Touched
 from wxtrace.model.region import Region
+from wxtrace.model.replay import Replay, signal_name
 from wxtrace.model.run_view import RunView
-from wxtrace.model.story import Story, signal_name
 from wxtrace.printable import printable
 from wxtrace.record import store
 from wxtrace.record.importing import Timeline
@@ -93,36 +93,36 @@ class _Report:
         lines = markdown_lines(blocks) if self._markdown else plain_lines(blocks)
         return "".join(line + "\n" for line in lines)
 
-    def _redacted(self, blocks: Iterable[Block], story: RunView, redaction: Redaction) -> List[Block]:
+    def _redacted(self, blocks: Iterable[Block], replay: RunView, redaction: Redaction) -> List[Block]:
         # Who is meant by a name here may be told only further down.
         for block in blocks:
             redaction.learn(block.text)
-        for process in story.processes:
+        for process in replay.processes:
             for _, image in process.images:
                 redaction.learn_arguments(image.argv)
         hidden = [with_text(block, redaction.apply) for block in blocks]
         return [*hidden, Item("hidden", redaction.told())]
 
-    def _take(self, shown: object, story: RunView) -> None:
+    def _take(self, shown: object, replay: RunView) -> None:
         if isinstance(shown, Amendment) and shown.event is not None:
             key = _key(shown.event)
             if key in self._counts:
                 before = self._amendments.get(key)
-                if shown.ladder is None and before is not None and before.ladder is not None:
-                    shown = replace(shown, ladder=before.ladder)
+                if shown.fallback is None and before is not None and before.fallback is not None:
+                    shown = replace(shown, fallback=before.fallback)
                 self._amendments[key] = shown
         if isinstance(shown, CallStack) and shown.frames:
             self._stacks[shown.n] = shown
         if not isinstance(shown, Event):
             return
         self._events += 1
-        who = name_text(story.processes[shown.proc - 1].title_at(shown.n), shown.pid)
+        who = name_text(replay.processes[shown.proc - 1].title_at(shown.n), shown.pid)
         self._executable.event(shown, who)
         if shown.outcome in (Outcome.REFUSED, Outcome.FAKED) and shown.diagnosis is not None:
             key = _key(shown)
             self._counts[key] = self._counts.get(key, 0) + 1
             if key not in self._first and len(self._first) < _MOST:
-                self._first[key] = _First(shown, who, _regions(shown, story) if isinstance(story, Story) else {})
+                self._first[key] = _First(shown, who, _regions(shown, replay) if isinstance(replay, Replay) else {})
         elif shown.name == "fault":
             self._faults.append((shown, who))
         elif shown.diagnosis is not None and shown.diagnosis.cause == "tracer.interference":
@@ -138,8 +138,8 @@ class _Report:
             for first in wanted.get(region.id, ()):
                 first.regions[region.id] = region
 
-    def _blocks(self, story: RunView) -> Iterator[Block]:
-        run = story.run
+    def _blocks(self, replay: RunView) -> Iterator[Block]:
+        run = replay.run
         assert run is not None
         argv = run.argv
         if self._redaction is not None:
@@ -147,7 +147,7 @@ class _Report:
             argv = self._redaction.apply_arguments(argv)
         total = sum(self._counts.values())
         refused = "%s refused" % plural(total, "call")
-        if not total and story.lost is not None:
+        if not total and replay.lost is not None:
             refused = "no refused call was recorded, and the record is incomplete"
         yield Heading("%s: %s" % (printable(_command(argv, run.attached)), refused))
         for key, first in self._first.items():
@@ -179,12 +179,12 @@ class _Report:
         yield Item("started", "%s in %s" % (printable(run.started), printable(run.cwd)))
         yield Item("kernel", "%s, %s" % (printable(host.kernel), printable(host.machine)))
         yield Item("security", "SELinux %s; modules: %s" % (selinux, printable(", ".join(host.lsm)) or "unknown"))
-        yield Item("ended", _ending(story))
-        processes = plural(len(story.processes), "process", "processes")
+        yield Item("ended", _ending(replay))
+        processes = plural(len(replay.processes), "process", "processes")
         yield Item("seen", "%s in %s" % (plural(self._events, "event"), processes))
         yield Item("wxtrace", printable(run.tool_version))
-        if story.lost is not None:
-            yield Item("incomplete", printable(story.lost))
+        if replay.lost is not None:
+            yield Item("incomplete", printable(replay.lost))
 
 
 def _harmless(text: str) -> str:
@@ -202,16 +202,16 @@ def _key(event: Event) -> Tuple[object, ...]:
     return (event.proc, event.name, cause, event.errno, asked)
 
 
-def _regions(event: Event, story: Story) -> Dict[Optional[int], Region]:
-    region_of = regions_in(story.space_of(event.tid))
+def _regions(event: Event, replay: Replay) -> Dict[Optional[int], Region]:
+    region_of = regions_in(replay.space_of(event.tid))
     found = [region_of(part) for part in event.touched[:_MOST_PARTS]]
     return {region.id: region for region in found if region is not None}
 
 
-def _ending(story: RunView) -> str:
-    if not story.processes or not story.processes[0].ended:
-        return "still running" if story.lost is None else "not known: the record ends before"
-    main = story.processes[0]
+def _ending(replay: RunView) -> str:
+    if not replay.processes or not replay.processes[0].ended:
+        return "still running" if replay.lost is None else "not known: the record ends before"
+    main = replay.processes[0]
     if main.let_go:
         return "let go, still running"
     return (

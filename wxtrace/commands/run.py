@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
             raise
     # The program is gone, or let go: from here on Ctrl-C is ours.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    console.summary(front.story, front.seconds, front.ending, str(failure) if failure is not None else None)
+    console.summary(front.replay, front.seconds, front.ending, str(failure) if failure is not None else None)
     if output is not None:
         with output as out:
             lost = write_timeline_of(record, out, stream)
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace, command: List[str]) -> int:
         console.say(kept)
     if failure is not None:
         raise failure
-    return MISMATCH_STATUS if front.story.mismatches else status
+    return MISMATCH_STATUS if front.replay.mismatches else status
 
 
 def trace(

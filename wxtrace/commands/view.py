@@ -46,7 +46,7 @@ def show(record: JournalBytes, live: Optional[Live], follow: bool = False) -> Tu
     status = app.run()
     if app.failure is not None:
         raise app.failure
-    if live is not None and app.index.story.mismatches:
+    if live is not None and app.index.replay.mismatches:
         status = MISMATCH_STATUS
     return status or 0, app.headless
 

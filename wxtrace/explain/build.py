@@ -9,14 +9,14 @@ from wxtrace.explain.wording import (
     arguments_text,
     by_whom,
     call_text,
-    ladder_text,
+    fallback_text,
     memory_text,
     new_memory_text,
     result_text,
 )
 from wxtrace.frozen import Frozen
 from wxtrace.model.enumerations import Outcome
-from wxtrace.model.event import Amendment, CallStack, Event, Evidence, Fix, Ladder, Touched
+from wxtrace.model.event import Amendment, CallStack, Event, Evidence, Fallback, Fix, Touched
 from wxtrace.model.facts import RunStarted
 from wxtrace.model.region import Region
 from wxtrace.model.space import AddressSpace
@@ -45,7 +45,7 @@ class Context(Frozen):
     """What is known around an event. `who`: the program's name with its pid (`name_text`).
 
     `region_of` gives the region of a part of the event's range, `origin_of` the word for how a region (by id) became
-    executable (wxtrace.model.origins). `ladder`: the attempts so far, where no amendment tells all of them yet.
+    executable (wxtrace.model.origins). `fallback`: the attempts so far, where no amendment tells all of them yet.
     """
 
     who: str
@@ -53,7 +53,7 @@ class Context(Frozen):
     origin_of: Callable[[Optional[int]], Optional[str]] = _no_origin
     amendment: Optional[Amendment] = None
     stack: Optional[CallStack] = None
-    ladder: Optional[Ladder] = None
+    fallback: Optional[Fallback] = None
     most_parts: int = 4
     # What times are counted from.
     since: str = "the start"
@@ -90,7 +90,7 @@ def head_text(event: Event) -> str:
 def explain(event: Event, context: Context) -> Document:
     """All that is known of one event."""
     diagnosis, amendment = event.diagnosis, context.amendment
-    ladder = amendment.ladder if amendment is not None and amendment.ladder is not None else context.ladder
+    fallback = amendment.fallback if amendment is not None and amendment.fallback is not None else context.fallback
     document: Dict[str, Any] = {}
     if diagnosis is not None:
         document = {
@@ -114,7 +114,7 @@ def explain(event: Event, context: Context) -> Document:
         memory=tuple(_memory(part, event, context) for part in event.touched[: context.most_parts]),
         unlisted=max(len(event.touched) - context.most_parts, 0),
         caller=context.stack.frames if context.stack is not None else (),
-        attempts=_attempts(ladder) if ladder is not None else None,
+        attempts=_attempts(fallback) if fallback is not None else None,
         aftermath=amendment.aftermath if amendment is not None else None,
         ending=amendment.ending if amendment is not None else None,
         related=amendment.related if amendment is not None else (),
@@ -150,12 +150,12 @@ def _memory(part: Touched, event: Event, context: Context) -> Memory:
     )
 
 
-def _attempts(ladder: Ladder) -> Attempts:
+def _attempts(fallback: Fallback) -> Attempts:
     ways = tuple(
-        Attempt(rung.n, printable(rung.way, 200), printable(rung.cause) if rung.cause is not None else None)
-        for rung in ladder.rungs
+        Attempt(attempt.n, printable(attempt.way, 200), printable(attempt.cause) if attempt.cause is not None else None)
+        for attempt in fallback.attempts
     )
-    return Attempts(ladder_text(ladder), ways)
+    return Attempts(fallback_text(fallback), ways)
 
 
 def _details(event: Event) -> Tuple[Tuple[str, str], ...]:

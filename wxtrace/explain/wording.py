@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 from wxtrace.model.causes.evidence import size_text
 from wxtrace.model.enumerations import Aftermath
-from wxtrace.model.event import Amendment, Ending, Event, Ladder, Touched
+from wxtrace.model.event import Amendment, Ending, Event, Fallback, Touched
 from wxtrace.model.facts import Call
 from wxtrace.model.flags import errno_name
 from wxtrace.model.frames import ANONYMOUS, Frame, callers
@@ -24,7 +24,7 @@ __all__ = [
     "caller_texts",
     "disturbed_text",
     "ending_text",
-    "ladder_text",
+    "fallback_text",
     "memory_text",
     "new_memory_text",
     "ordinal",
@@ -186,15 +186,15 @@ def kind_text(provenance: Optional[str]) -> str:
     return _KINDS.get(provenance or "", provenance or "unknown memory")
 
 
-def ladder_text(ladder: Ladder) -> str:
+def fallback_text(fallback: Fallback) -> str:
     """`tried 2 ways to get executable memory; the 2nd worked: a memfd mapped twice, …`."""
-    ways = len(ladder.rungs)
-    if ladder.worked is None:
+    ways = len(fallback.attempts)
+    if fallback.worked is None:
         return "tried %d ways to get executable memory; none worked" % ways
     return "tried %d ways to get executable memory; the %s worked: %s" % (
         ways,
         ordinal(ways),
-        printable(ladder.worked.way, 200),
+        printable(fallback.worked.way, 200),
     )
 
 

@@ -14,7 +14,7 @@ __all__ = ["seize_all"]
 
 
 def seize_all(tracer: Tracer, lifecycle: Lifecycle, pid: int) -> None:
-    """Seize every thread, bring all to a standstill, read the map, let them run.
+    """Seize every thread, stop them all, read the map, let them run.
 
     Raises ProcessLookupError when there is no such process, PermissionError when ptrace may not.
     """
@@ -42,7 +42,7 @@ def seize_all(tracer: Tracer, lifecycle: Lifecycle, pid: int) -> None:
             task = lifecycle.add(tid, pid, "attach", space)
             task.full = True
             # It may sit in a clone whose entry nobody saw; its first stop says that it does not.
-            task.bearing = True
+            task.forking = True
             seized[tid] = task
     if not seized:
         raise ProcessLookupError(pid)
@@ -57,4 +57,4 @@ def seize_all(tracer: Tracer, lifecycle: Lifecycle, pid: int) -> None:
                 task.personality = first.personality
                 task.recording = True
 
-    tracer.standstills.hold_all(seed)
+    tracer.thread_stops.hold_all(seed)

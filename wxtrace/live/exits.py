@@ -23,7 +23,7 @@ from wxtrace.live import arch, ptrace
 from wxtrace.live.lifecycle import Lifecycle
 from wxtrace.live.observer import Observer
 from wxtrace.live.procfs import read_proc
-from wxtrace.live.standstill import Standstills
+from wxtrace.live.stop_threads import ThreadStops
 from wxtrace.live.task import Task
 
 __all__ = ["Exits"]
@@ -33,11 +33,11 @@ class Exits:
     """Lets go of whoever ends, and tells of it. `forget_calls`: what the task was in the middle of never comes back."""
 
     def __init__(
-        self, lifecycle: Lifecycle, observer: Observer, standstills: Standstills, forget_calls: Callable[[Task], None]
+        self, lifecycle: Lifecycle, observer: Observer, thread_stops: ThreadStops, forget_calls: Callable[[Task], None]
     ) -> None:
         self._lifecycle = lifecycle
         self._observer = observer
-        self._standstills = standstills
+        self._thread_stops = thread_stops
         self._forget_calls = forget_calls
 
     def stopped(self, task: Task) -> None:
@@ -108,7 +108,7 @@ class Exits:
 
     def _done_with(self, task: Task) -> None:
         self._forget_calls(task)
-        self._standstills.died(task)
+        self._thread_stops.died(task)
 
 
 def _status_of_process(task: Task, message: int, stat: Stat) -> int:

@@ -13,7 +13,7 @@ from typing import Callable, Dict
 
 from wxtrace.live import ptrace
 from wxtrace.live.arch import NATIVE, PAGE_SIZE
-from wxtrace.live.gate import Gate
+from wxtrace.live.mm_order import MmOrder
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
 from wxtrace.live.task import Task
@@ -40,9 +40,9 @@ Resume = Callable[[int, int, int, int], int]
 class HotPath:
     """Two questions a stop: may this one go the short way, and if so it is done."""
 
-    def __init__(self, recorder: Recorder, gate: Gate, resume: Callable[[Task], None]) -> None:
+    def __init__(self, recorder: Recorder, mm_order: MmOrder, resume: Callable[[Task], None]) -> None:
         self._recorder = recorder
-        self._gate = gate
+        self._mm_order = mm_order
         self._resume = resume
         self._info = ctypes.create_string_buffer(ptrace.SYSCALL_INFO_SIZE)
         self._address = ctypes.addressof(self._info)
@@ -57,7 +57,7 @@ class HotPath:
         """At a seccomp stop: resumed to the exit stop, or False with nothing done."""
         if task.full:
             return self._let_through(task)
-        if not task.recording or task.quiesce is not None or task.personality & f.READ_IMPLIES_EXEC:
+        if not task.recording or task.thread_stop is not None or task.personality & f.READ_IMPLIES_EXEC:
             return False
         tid = task.tid
         if self._request(ptrace.PTRACE_GET_SYSCALL_INFO, tid, ptrace.SYSCALL_INFO_SIZE, self._address) <= 0:
@@ -73,7 +73,7 @@ class HotPath:
         """At a syscall stop: recorded and resumed, or False with nothing done (`task.info` still tells the call)."""
         tid = task.tid
         call = self._calls.pop(tid, None)
-        if call is None or task.quiesce is not None:
+        if call is None or task.thread_stop is not None:
             return False
         request = self._request
         if request(ptrace.PTRACE_GET_SYSCALL_INFO, tid, ptrace.SYSCALL_INFO_SIZE, self._address) <= 0:
@@ -86,7 +86,7 @@ class HotPath:
         now = time.monotonic_ns()
         # Whoever may go on goes on before this is written down: it runs meanwhile.
         if space.holders:
-            for freed in self._gate.leave(task, space):
+            for freed in self._mm_order.leave(task, space):
                 self._resume(freed)
         request(ptrace.PTRACE_SYSCALL if task.full else ptrace.PTRACE_CONT, tid, 0, 0)
         self._recorder.plain_call(tid, now - self._start, _HEAD, call, result)
@@ -94,7 +94,7 @@ class HotPath:
 
     def passed(self, task: Task) -> bool:
         """At a syscall stop in full mode: `left`, or resumed at an entry or at an exit that means nothing to us."""
-        if task.quiesce is not None:
+        if task.thread_stop is not None:
             return False
         tid = task.tid
         if tid in self._calls:
@@ -128,7 +128,7 @@ class HotPath:
         space = task.space
         args = call[5:11]
         affected = None if space.users == 1 else _ROWS[number].affects(args, PAGE_SIZE)
-        if affected is None or self._gate.enter(task, space, affected):
+        if affected is None or self._mm_order.enter(task, space, affected):
             self._request(ptrace.PTRACE_SYSCALL, task.tid, 0, 0)
         else:
             self._recorder.arm()
@@ -138,7 +138,7 @@ class HotPath:
     def _let_through(self, task: Task) -> bool:
         """At the seccomp stop of a call that was seen at its entry: whose stop it is, is all that is new."""
         tid = task.tid
-        if tid not in self._calls or task.quiesce is not None:
+        if tid not in self._calls or task.thread_stop is not None:
             return False
         if self._request(ptrace.PTRACE_GETEVENTMSG, tid, 0, self._message_address) < 0:
             return False

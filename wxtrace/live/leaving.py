@@ -15,7 +15,7 @@ from typing import Callable, Collection
 
 from wxtrace.live import ptrace
 from wxtrace.live.procfs import state_of
-from wxtrace.live.quiesce import PATIENCE
+from wxtrace.live.stop_threads import PATIENCE
 from wxtrace.live.task import Task
 
 __all__ = ["end_as_tracer", "settle"]
@@ -46,7 +46,7 @@ def _is_awaited(task: Task, waited: float) -> bool:
     if task.ended or task.group_stopped:
         return False
     state = state_of(task.tid)
-    if task.quiesce is not None:
+    if task.thread_stop is not None:
         # An interrupt is on its way to it; an uninterruptible call holds it up for as long as it lasts.
         return state not in ("Z", "X", "") and (state != "D" or waited < PATIENCE)
     return not task.released and (state == "t" or (state == "R" and waited < _COMPUTING))

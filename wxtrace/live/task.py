@@ -11,7 +11,7 @@ from wxtrace.live.procfs import MapsFile
 from wxtrace.model.syscalls.row import EVERYTHING, Range
 
 if TYPE_CHECKING:
-    from wxtrace.live.quiesce import Quiesce
+    from wxtrace.live.stop_threads import ThreadStop
 
 __all__ = ["MOST_OPEN_MAPS", "Space", "Task"]
 
@@ -77,9 +77,9 @@ class Task:
     __slots__ = (
         "affected",
         "at_exit",
-        "bearing",
         "ended",
         "filtered",
+        "forking",
         "full",
         "group_stopped",
         "hides_untraced",
@@ -87,11 +87,11 @@ class Task:
         "inquired",
         "personality",
         "pid",
-        "quiesce",
         "reached_kernel",
         "recording",
         "released",
         "space",
+        "thread_stop",
         "tid",
         "trapped_at",
         "waiting",
@@ -114,7 +114,7 @@ class Task:
         # The instruction pointer at the last SIGSYS of a filter.
         self.trapped_at = 0
         # From the entry of a fork or clone to the event that tells of the child, or to the failure of the call.
-        self.bearing = False
+        self.forking = False
         # The call in flight, from its seccomp or entry stop to its exit: (abi, number, args).
         self.info: Optional[Tuple[int, int, Tuple[int, ...]]] = None
         # True behind a seccomp stop of ours; None when nobody can tell who will answer.
@@ -124,7 +124,7 @@ class Task:
         self.inquired = False
         # Where its call changes the map.
         self.affected: Range = EVERYTHING
-        self.quiesce: Optional[Quiesce] = None
+        self.thread_stop: Optional[ThreadStop] = None
         self.group_stopped = False
         # Whether the clone in flight had asked for an untraced child (untraced.py).
         self.hides_untraced = False

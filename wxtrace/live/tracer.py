@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Set, Tup
 from wxtrace.live import arch, ptrace
 from wxtrace.live.arch.multiplexers import direct_call, shmat_result_address
 from wxtrace.live.exits import Exits
-from wxtrace.live.gate import Gate
 from wxtrace.live.hotpath import HotPath
 from wxtrace.live.inquiry import Inquiries
 from wxtrace.live.leaving import settle
 from wxtrace.live.lifecycle import Lifecycle
+from wxtrace.live.mm_order import MmOrder
 from wxtrace.live.observer import Observer
 from wxtrace.live.procfs import read_memory
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.seccomp import COOKIE
-from wxtrace.live.standstill import Standstills
+from wxtrace.live.stop_threads import ThreadStops
 from wxtrace.live.task import Task
 from wxtrace.live.traced import affected_range, bound_siblings, installs_filter, is_traced
 from wxtrace.live.untraced import asks_for_untraced_child, set_untraced
@@ -62,14 +62,14 @@ class Tracer:
         self.recorder = recorder
         self.observer = observer
         self.lifecycle = lifecycle
-        self.gate = Gate(one_at_a_time=recorder.watch is not None)
+        self.mm_order = MmOrder(one_at_a_time=recorder.watch is not None)
         self.tasks: Dict[int, Task] = lifecycle.tasks
         self.on_message: Optional[Callable[[Dict[str, object]], None]] = None
         self.detaching = False
         self.inquiries = Inquiries(recorder)
-        self.standstills = Standstills(recorder, lifecycle, self.resume, self._full)
-        self._exits = Exits(lifecycle, observer, self.standstills, self._forget_calls)
-        self._hot = HotPath(recorder, self.gate, self.resume) if recorder.watch is None else None
+        self.thread_stops = ThreadStops(recorder, lifecycle, self.resume, self._full)
+        self._exits = Exits(lifecycle, observer, self.thread_stops, self._forget_calls)
+        self._hot = HotPath(recorder, self.mm_order, self.resume) if recorder.watch is None else None
         self._status = ctypes.c_int()
         self._early: Dict[int, _Early] = {}
         self._interruptions: Optional[Interruptions] = None
@@ -104,7 +104,7 @@ class Tracer:
         task = self.tasks.get(tid)
         if task is None:
             known = self._early.get(tid)
-            parents = known.parents if known is not None else {task for task in self.tasks.values() if task.bearing}
+            parents = known.parents if known is not None else {task for task in self.tasks.values() if task.forking}
             self._early[tid] = _Early(status, parents)
             if not parents:
                 self._adopt(tid)
@@ -125,12 +125,12 @@ class Tracer:
             pass
 
     def resume(self, task: Task, number: int = 0) -> None:
-        """Let a stopped task run on, delivering signal `number`, unless its process is coming to a standstill."""
+        """Let a stopped task run on, delivering signal `number`, unless its process is being stopped."""
         if task.at_exit:
             self._exits.stopped(task)
             return
-        if task.quiesce is not None:
-            self.standstills.park(task, number)
+        if task.thread_stop is not None:
+            self.thread_stops.park(task, number)
             return
         if self.detaching:
             task.released = True
@@ -159,7 +159,7 @@ class Tracer:
             if task.info is not None:
                 self._leave(task, info.result)
             else:
-                if task.quiesce is not None:
+                if task.thread_stop is not None:
                     self._undo_interrupt(task)
                 self.resume(task)
             return
@@ -174,17 +174,17 @@ class Tracer:
         """A traced call stands before the kernel's door."""
         abi, number = arch.ABI_OF[info.arch], info.number
         task.info = (abi, number, info.args)
-        task.bearing = number in _BIRTH_NUMBERS
+        task.forking = number in _BIRTH_NUMBERS
         if number in _CLONE_NUMBERS and task.filtered and asks_for_untraced_child(task.tid, number, info.args):
             set_untraced(task.tid, abi, number, info.args, False)
             task.hides_untraced = True
         if installs_filter(abi, number, info.args):
-            self.standstills.let_filter_in(task)
+            self.thread_stops.let_filter_in(task)
             return
         affected = affected_range(abi, number, info.args) if task.space.users > 1 else None
-        if affected is not None and not self.gate.enter(task, task.space, affected):
+        if affected is not None and not self.mm_order.enter(task, task.space, affected):
             self.recorder.arm()
-            self.standstills.need_not_wait_for(task)
+            self.thread_stops.need_not_wait_for(task)
             return
         self.resume(task)
 
@@ -212,13 +212,13 @@ class Tracer:
     def _left(self, task: Task, abi: int, number: int, args: Tuple[int, ...], result: int) -> None:
         """It is written down, and the task may go on."""
         task.info = None
-        self._no_longer_bears(task)
+        self._no_longer_forks(task)
         binds_siblings = installs_filter(abi, number, args)
         if binds_siblings is not None and result >= 0:
             self._full(task, "it installed a seccomp filter")
         self._release_from_gate(task)
-        if self.standstills:
-            self.standstills.came_back(task, bound_siblings(abi, number, args, result))
+        if self.thread_stops:
+            self.thread_stops.came_back(task, bound_siblings(abi, number, args, result))
         self.resume(task)
 
     def _full(self, task: Task, why: str) -> None:
@@ -228,7 +228,7 @@ class Tracer:
 
     def _release_from_gate(self, task: Task) -> None:
         if task in task.space.holders or task.waiting or task in task.space.passed:
-            for freed in self.gate.leave(task, task.space):
+            for freed in self.mm_order.leave(task, task.space):
                 self.resume(freed)
 
     def _other_stop(self, task: Task, status: int) -> None:
@@ -250,18 +250,18 @@ class Tracer:
         tid = ptrace.event_message(task.tid)
         if tid not in self.tasks:
             child = self.lifecycle.born(task, event, tid)
-            self.standstills.joined_by(task, child)
+            self.thread_stops.joined_by(task, child)
         self._release_from_gate(task)
         early = self._early.pop(tid, None)
-        self._no_longer_bears(task)
+        self._no_longer_forks(task)
         if early is not None:
             self._dispatch(tid, early.status)
         self.resume(task)
 
-    def _no_longer_bears(self, task: Task) -> None:
-        if not task.bearing:
+    def _no_longer_forks(self, task: Task) -> None:
+        if not task.forking:
             return
-        task.bearing = False
+        task.forking = False
         for tid, early in list(self._early.items()):
             early.parents.discard(task)
             if not early.parents:
@@ -282,7 +282,7 @@ class Tracer:
         former = ptrace.event_message(task.tid)
         if former in self.tasks and former != task.tid:
             self._forget_calls(self.tasks[former])
-        self.standstills.will_not_come_back(task)
+        self.thread_stops.will_not_come_back(task)
         self.resume(self.lifecycle.executed(task, former))
 
     def _forget_calls(self, task: Task) -> None:
@@ -291,7 +291,7 @@ class Tracer:
         if self._hot is not None:
             self._hot.forget(task.tid)
         self._release_from_gate(task)
-        self._no_longer_bears(task)
+        self._no_longer_forks(task)
 
     def _undo_interrupt(self, task: Task) -> None:
         """Our PTRACE_INTERRUPT must not show in what the program's calls return."""
@@ -303,7 +303,7 @@ class Tracer:
 
     def _event_stop(self, task: Task, number: int) -> None:
         # It is on its way back to the program, so in no call.
-        self._no_longer_bears(task)
+        self._no_longer_forks(task)
         if number not in _GROUP_STOPS:
             if task.group_stopped:
                 task.group_stopped = False
@@ -315,7 +315,7 @@ class Tracer:
         task.group_stopped = True
         self.lifecycle.group_stopped(task)
         ptrace.raw_request(ptrace.PTRACE_LISTEN, task.tid, 0, 0)
-        self.standstills.need_not_wait_for(task)
+        self.thread_stops.need_not_wait_for(task)
 
     def _fault(self, task: Task) -> None:
         # Not at the start: construct takes as long to import as the program takes to run.
@@ -353,7 +353,7 @@ class Tracer:
         """Let everybody go: the kernel does it when this process ends (leaving.py)."""
         self.detaching = True
         self.observer.verifies = False
-        self.standstills.let_all_go()
+        self.thread_stops.let_all_go()
         for task in list(self.tasks.values()):
             if task.waiting:
                 self._release_from_gate(task)
@@ -374,15 +374,17 @@ class Tracer:
         unwinder = self.observer.unwinder
         if unwinder is not None:
             unwinder.collect()
-        if self._interruptions is not None and not self.standstills:
+        if self._interruptions is not None and not self.thread_stops:
             self._interruptions.tell()
         recorder.flush()
-        for freed in self.gate.overdue():
+        for freed in self.mm_order.overdue():
             self.resume(freed)
-        self.standstills.check()
+        self.thread_stops.check()
         for message in recorder.heard():
             if self.on_message is not None:
                 self.on_message(message)
         unwinding = unwinder is not None and unwinder.busy
-        if not (recorder.journal.pending or self.gate.contested or self.standstills or self.inquiries or unwinding):
+        if not (
+            recorder.journal.pending or self.mm_order.contested or self.thread_stops or self.inquiries or unwinding
+        ):
             recorder.disarm()

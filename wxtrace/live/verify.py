@@ -15,8 +15,8 @@ from wxtrace.decoders.procmaps import MapLine
 from wxtrace.live.recorder import Recorder
 from wxtrace.live.task import Task
 from wxtrace.model.facts import Mismatch, Resynced, Verified
+from wxtrace.model.replay import Replay
 from wxtrace.model.space import AddressSpace, NormalLine, normal_form_of_lines
-from wxtrace.model.story import Story
 
 __all__ = ["Verifier"]
 
@@ -35,7 +35,7 @@ class Verifier:
     def __init__(self, recorder: Recorder, page_size: int) -> None:
         self._recorder = recorder
         self._page_size = page_size
-        self._story = Story()
+        self._replay = Replay()
         self._checked = 0
         # Per space: calls since its whole map was compared.
         self._since_whole: Dict[int, int] = {}
@@ -43,7 +43,7 @@ class Verifier:
 
     def check(self, task: Task, call: str, ranges: Sequence[Range]) -> None:
         """Compare this task's space now. Its other threads are held at the gate, so nothing is in flight."""
-        space = self._story.space_of(task.tid)
+        space = self._replay.space_of(task.tid)
         if space is None or task.space.stale or task.space.in_use_beside(task):
             return
         since = self._since_whole.get(space.id, 0) + 1
@@ -88,7 +88,7 @@ class Verifier:
         self._recorder.fact(Verified(self._checked))
 
     def _feed(self, fact: Any) -> None:
-        for _ in self._story.feed(fact):
+        for _ in self._replay.feed(fact):
             pass
 
 

@@ -17,10 +17,10 @@ from types import FunctionType, MethodType
 from typing import Any, Dict, List, NamedTuple, Set, Tuple
 
 from wxtrace.frozen import Frozen
-from wxtrace.model.cast import Cast
 from wxtrace.model.processes import Process, Roll, SpaceState
 from wxtrace.model.region import Piece
 from wxtrace.model.space import AddressSpace
+from wxtrace.model.trace_state import TraceState
 
 __all__ = ["Checkpoint", "Checkpoints", "restore"]
 
@@ -55,11 +55,11 @@ class Checkpoints:
         self._chunks: Dict[int, Chunks] = {}
         self._gone: Dict[Tuple[int, int], _Gone] = {}
 
-    def take(self, story: Any) -> Checkpoint:
+    def take(self, replay: Any) -> Checkpoint:
         """Its state now. Costs a microsecond for each twenty pieces of its maps, and ten for each process that runs."""
         out = io.BytesIO()
         pickler = _Pickler(out, self._chunks, self._gone)
-        pickler.dump(story)
+        pickler.dump(replay)
         self._chunks = pickler.chunks
         return Checkpoint(out.getvalue(), pickler.held, pickler.pieces)
 
@@ -85,13 +85,13 @@ class _Pickler(pickle.Pickler):
             return self._space(value)
         if kind is Roll:
             return self._roll(value)
-        if kind is Cast:
+        if kind is TraceState:
             # Those that a task can still change.
             self._at_work = {id(taking) for task in value.tasks.values() for taking in (task.process, task.state)}
             return NotImplemented
         if (kind is Process or kind is SpaceState) and self._is_gone(value):
             return self._hold(value)
-        if any(value is own for own in _OWN) or (kind is MethodType and isinstance(value.__self__, Cast)):
+        if any(value is own for own in _OWN) or (kind is MethodType and isinstance(value.__self__, TraceState)):
             return NotImplemented
         if kind is FunctionType or kind is MethodType:
             # Whoever listens to the story as it goes on hears nothing of replays.

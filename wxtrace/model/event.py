@@ -11,15 +11,15 @@ from wxtrace.model.frames import Frame
 
 __all__ = [
     "Amendment",
+    "Attempt",
     "CallStack",
     "Diagnosis",
     "Ending",
     "Event",
     "Evidence",
+    "Fallback",
     "Fix",
-    "Ladder",
     "Partial",
-    "Rung",
     "Touched",
 ]
 
@@ -71,7 +71,7 @@ class Diagnosis(Frozen):
     partial: Optional[Partial] = None
 
 
-class Rung(NamedTuple):
+class Attempt(NamedTuple):
     """One way to get executable memory, tried at event `n`: refused for `cause`, or None for the one that worked."""
 
     n: int
@@ -79,16 +79,16 @@ class Rung(NamedTuple):
     cause: Optional[str]
 
 
-class Ladder(NamedTuple):
+class Fallback(NamedTuple):
     """Every way that was tried for one purpose, in order. `events`: every refused call, repeats included."""
 
-    rungs: Tuple[Rung, ...]
+    attempts: Tuple[Attempt, ...]
     events: Tuple[int, ...]
 
     @property
-    def worked(self) -> Optional[Rung]:
+    def worked(self) -> Optional[Attempt]:
         """The way that worked in the end."""
-        last = self.rungs[-1]
+        last = self.attempts[-1]
         return last if last.cause is None else None
 
 
@@ -136,7 +136,7 @@ class Ending(NamedTuple):
 class Amendment(Frozen):
     """What was learnt about event `n` after it was shown: what the program did next, and what it is related to.
 
-    `ladder`: every way the program tried for the same purpose, where it was more than one. `ending`: None while the
+    `fallback`: every way the program tried for the same purpose, where it was more than one. `ending`: None while the
     process has not ended.
     """
 
@@ -144,7 +144,7 @@ class Amendment(Frozen):
     aftermath: Aftermath
     related: Tuple[int, ...] = ()
     event: Optional[Event] = None
-    ladder: Optional[Ladder] = None
+    fallback: Optional[Fallback] = None
     ending: Optional[Ending] = None
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from wxtrace.model.aftermath import refused_behind, refused_just_before
-from wxtrace.model.cast import Cast
 from wxtrace.model.causes.fault.place import place_of_fault
 from wxtrace.model.causes.fault.signals import Fault, explain, signal_name
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Event, Touched
 from wxtrace.model.facts import SignalStop
 from wxtrace.model.processes import Pending, TaskState
+from wxtrace.model.trace_state import TraceState
 
 __all__ = ["fault_event", "signal_name"]
 
 
-def fault_event(cast: Cast, task: TaskState, stop: SignalStop) -> Event:
+def fault_event(trace: TraceState, task: TaskState, stop: SignalStop) -> Event:
     """The event of one fault; the refused call behind it and the fault name each other."""
     if stop is task.process.last_fault:
         task.process.last_fault = None
@@ -39,15 +39,15 @@ def fault_event(cast: Cast, task: TaskState, stop: SignalStop) -> Event:
     }
     touched = []
     if piece is not None and stop.addr is not None:
-        page = stop.addr & ~(cast.page_size - 1)
+        page = stop.addr & ~(trace.page_size - 1)
         region, perms = piece.region, piece.perms
         touched = [
-            Touched(region.id, page, page + cast.page_size, perms, None, perms, region.provenance, piece.sealed_by)
+            Touched(region.id, page, page + trace.page_size, perms, None, perms, region.provenance, piece.sealed_by)
         ]
     faked = refused is not None and refused.event.outcome == Outcome.FAKED
     place = place_of_fault(stop, space, piece)
     diagnosis = explain(Fault(stop, task.process.pid, piece, place, related, asked_there, faked))
-    event = cast.event(task, stop.t_ns, "fault", Outcome.FAILED, details=details, touched=touched, diagnosis=diagnosis)
+    event = trace.event(task, stop.t_ns, "fault", Outcome.FAILED, details=details, touched=touched, diagnosis=diagnosis)
     pending = Pending(event, task.process)
     task.process.pending[event.n] = pending
     if refused is not None:

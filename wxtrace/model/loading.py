@@ -6,7 +6,6 @@ from typing import Dict, Iterator, List
 
 from wxtrace.model import facts
 from wxtrace.model import flags as f
-from wxtrace.model.cast import Cast
 from wxtrace.model.causes.loader import GivenUp, refused_by_loader
 from wxtrace.model.enumerations import Outcome
 from wxtrace.model.event import Event
@@ -14,6 +13,7 @@ from wxtrace.model.processes import Pending, TaskState
 from wxtrace.model.region import Piece
 from wxtrace.model.syscalls.mprotect import Mprotect
 from wxtrace.model.syscalls.row import CallRequest
+from wxtrace.model.trace_state import TraceState
 
 __all__ = ["Loading"]
 
@@ -21,8 +21,8 @@ __all__ = ["Loading"]
 class Loading:
     """Remembers what a verdict needs; costs nothing unless a library goes as soon as it came."""
 
-    def __init__(self, cast: Cast) -> None:
-        self._cast = cast
+    def __init__(self, trace: TraceState) -> None:
+        self._trace = trace
         # By thread, until its next call; nearly always empty, which is what a story asks at every call.
         self.expected: Dict[int, facts.Unloading] = {}
         self._asked: Dict[int, int] = {}
@@ -47,7 +47,7 @@ class Loading:
         if diagnosis is not None:
             backing = before[0].region.backing
             details = {"library": backing.path if backing is not None else ""}
-            refused = self._cast.event(
+            refused = self._trace.event(
                 task, event.t_ns, "dlopen", Outcome.REFUSED, details=details, diagnosis=diagnosis
             )
             pending = Pending(refused, task.process)

@@ -10,10 +10,10 @@ from collections import Counter
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.cast import Cast
 from wxtrace.model.event import Touched
 from wxtrace.model.region import Piece, Region
 from wxtrace.model.space import AddressSpace
+from wxtrace.model.trace_state import TraceState
 
 __all__ = [
     "DUAL",
@@ -92,10 +92,10 @@ _Key = Tuple[str, int, bool]
 class Origins:
     """Watches what events do to the maps. `on_origin` hears every word, and every later one that replaces it."""
 
-    def __init__(self, cast: Cast, on_origin: Optional[Callable[[Region, str], None]] = None) -> None:
+    def __init__(self, trace: TraceState, on_origin: Optional[Callable[[Region, str], None]] = None) -> None:
         # Regions by word: copies that a fork made and parts that were moved are not counted again.
         self.counts: Counter[str] = Counter()
-        self._cast = cast
+        self._trace = trace
         self._on_origin = on_origin
         self._words: Dict[int, str] = {}
         self._copies: Set[int] = set()
@@ -229,7 +229,7 @@ class Origins:
         return known
 
     def _alive(self, view: _View, prot: int) -> bool:
-        state = self._cast.states.get(view.space)
+        state = self._trace.states.get(view.space)
         piece = state.space.at(view.start) if state is not None else None
         return piece is not None and piece.region.id == view.region.id and bool(piece.prot & prot)
 
@@ -251,7 +251,7 @@ class Origins:
 
     def _forget_words(self) -> None:
         """Of regions that are gone nobody asks any more."""
-        states = self._cast.states.values()
+        states = self._trace.states.values()
         alive = {piece.region.id for state in states for piece in state.space.pieces()}
         self._words = {region: word for region, word in self._words.items() if region in alive}
         self._copies &= alive

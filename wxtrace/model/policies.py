@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Dict, Optional, Union
 
 from wxtrace.model import facts, flags
-from wxtrace.model.cast import Cast
 from wxtrace.model.causes.context import Installed
 from wxtrace.model.event import Event
 from wxtrace.model.filters import Program, SeenFilters, program_of
 from wxtrace.model.processes import TaskState
 from wxtrace.model.syscalls.prctl import Prctl
 from wxtrace.model.syscalls.seccomp import Seccomp
+from wxtrace.model.trace_state import TraceState
 
 __all__ = ["Policies"]
 
@@ -19,8 +19,8 @@ __all__ = ["Policies"]
 class Policies:
     """Follows prctl and seccomp calls, and what was read of filters."""
 
-    def __init__(self, cast: Cast) -> None:
-        self._cast = cast
+    def __init__(self, trace: TraceState) -> None:
+        self._trace = trace
         self._programs: Dict[int, Program] = {}
         # By thread: the program that its next call installs.
         self._installing: Dict[int, Optional[int]] = {}
@@ -37,7 +37,7 @@ class Policies:
 
     def seen(self, fact: facts.FiltersSeen) -> None:
         """What the kernel said about a thread's filters."""
-        task = self._cast.tasks.get(fact.tid)
+        task = self._trace.tasks.get(fact.tid)
         if task is None:
             return
         programs = [self._programs.get(code) for code in reversed(fact.codes or ())]
@@ -62,6 +62,6 @@ class Policies:
             filter = Installed(event.n, task.process.pid, task.process.title, program, listens)
             bound = [task]
             if isinstance(request, Seccomp) and request.operation and request.flags & flags.SECCOMP_FILTER_FLAG_TSYNC:
-                bound = [other for other in self._cast.tasks.values() if other.process is task.process]
+                bound = [other for other in self._trace.tasks.values() if other.process is task.process]
             for other in bound:
                 other.filters = (*other.filters, filter)

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from typing import Dict, List, Optional, Tuple, TypeVar
 
 from wxtrace.model.causes.context import Installed
-from wxtrace.model.event import Event, Ladder
+from wxtrace.model.event import Event, Fallback
 from wxtrace.model.facts import Image, SignalStop
 from wxtrace.model.filters import SeenFilters
 from wxtrace.model.known import Known
@@ -46,7 +46,7 @@ class Pending:
         self.event = event
         self.related: List[int] = []
         self.faulted = False
-        self.ladder: Optional[Ladder] = None
+        self.fallback: Optional[Fallback] = None
         self._process = process
         self._succeeded_before = process.succeeded
         self._calls_before = process.calls
@@ -54,7 +54,7 @@ class Pending:
     @property
     def recovered(self) -> bool:
         """Whether the program got what it wanted another way, and never used what it did not get."""
-        return self.ladder is not None and self.ladder.worked is not None and not self.faulted
+        return self.fallback is not None and self.fallback.worked is not None and not self.faulted
 
     @property
     def later_successes(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from wxtrace.model import facts
 from wxtrace.model.enumerations import Abi, Aftermath, Confidence, Outcome
-from wxtrace.model.event import Diagnosis, Ending, Event, Evidence, Fix, Partial, Rung, Touched
+from wxtrace.model.event import Attempt, Diagnosis, Ending, Event, Evidence, Fix, Partial, Touched
 from wxtrace.model.facts import Host, Image
 from wxtrace.model.flags import prot_of_letters
 from wxtrace.model.frames import Frame
@@ -22,7 +22,7 @@ from wxtrace.model.region import Backing, Region
 from wxtrace.model.space import AddressSpace
 from wxtrace.model.syscalls.table import NUMBERS
 from wxtrace.printable import printable
-from wxtrace.record.shapes import (
+from wxtrace.record.validators import (
     Fault,
     boolean,
     count,
@@ -146,7 +146,7 @@ def _touched(
     return Touched(region, start, end, before, asked, after, provenance, sealed_by)
 
 
-Learnt = Tuple[Aftermath, List[int], Optional[List[Rung]], Optional[Ending]]
+Learnt = Tuple[Aftermath, List[int], Optional[List[Attempt]], Optional[Ending]]
 
 
 def _event(
@@ -241,7 +241,7 @@ def _diagnosed(
     partial: Optional[Partial],
     aftermath: Aftermath,
     related: List[int],
-    ladder: Optional[List[Rung]],
+    ladder: Optional[List[Attempt]],
     ending: Optional[Ending],
 ) -> Tuple[Diagnosis, Learnt]:
     diagnosis = Diagnosis(cause, refused_by, confidence, summary, tuple(evidence), tuple(fixes), partial)
@@ -337,7 +337,7 @@ _TOUCHED = record(
     provenance=maybe(text),
     sealed_by=maybe(count),
 )
-_RUNG = record(Rung, n=count, way=text, cause=maybe(_cause))
+_ATTEMPT = record(Attempt, n=count, way=text, cause=maybe(_cause))
 _DIAGNOSIS = record(
     _diagnosed,
     cause=_cause,
@@ -349,7 +349,7 @@ _DIAGNOSIS = record(
     partial=maybe(record(Partial, changed_pages=count, pages=count)),
     aftermath=member(Aftermath),
     related=each(count),
-    ladder=optional(maybe(each(_RUNG))),
+    ladder=optional(maybe(each(_ATTEMPT))),
     ending=optional(maybe(record(_ending, code=maybe(count), signal=maybe(text), later_calls=count))),
 )
 _ABI_NUMBER = {abi.label: int(abi) for abi in Abi}

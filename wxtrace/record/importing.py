@@ -10,11 +10,11 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from wxtrace.errors import RecordError
 from wxtrace.model import facts
-from wxtrace.model.event import Amendment, CallStack, Ladder
+from wxtrace.model.event import Amendment, CallStack, Fallback
 from wxtrace.model.facts import RunStarted
 from wxtrace.model.processes import Process, SpaceState
 from wxtrace.model.region import Region
-from wxtrace.model.story import Shown
+from wxtrace.model.replay import Shown
 from wxtrace.record.contract import (
     COMMAND,
     EVENT,
@@ -29,7 +29,7 @@ from wxtrace.record.contract import (
 )
 from wxtrace.record.journalbytes import Readable
 from wxtrace.record.jsonstream import members
-from wxtrace.record.shapes import Check, Fault, maybe, text
+from wxtrace.record.validators import Check, Fault, maybe, text
 
 __all__ = ["Timeline"]
 
@@ -180,9 +180,9 @@ class Timeline:
             if stack is not None:
                 yield CallStack(event.n, tuple(stack))
             if learnt is not None:
-                aftermath, related, rungs, ending = learnt
-                ladder = Ladder(tuple(rungs), tuple(rung.n for rung in rungs)) if rungs else None
-                yield Amendment(event.n, aftermath, tuple(related), event, ladder, ending)
+                aftermath, related, attempts, ending = learnt
+                fallback = Fallback(tuple(attempts), tuple(attempt.n for attempt in attempts)) if attempts else None
+                yield Amendment(event.n, aftermath, tuple(related), event, fallback, ending)
 
     def _process(self, proc: int, where: str) -> int:
         position = self._numbers.get(proc)

@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterator, Optional, Type, Union
 from wxtrace.errors import RecordError
 from wxtrace.model.facts import Lost, RunEnded
 from wxtrace.model.region import Region
-from wxtrace.model.story import Shown, Story
+from wxtrace.model.replay import Replay, Shown
 from wxtrace.record.importing import Timeline
 from wxtrace.record.journal import JournalReader
 from wxtrace.record.journalbytes import Cursor, JournalBytes
@@ -25,12 +25,12 @@ class Record:
     def __init__(self, path: str, on_origin: Optional[Callable[[Region, str], None]] = None) -> None:
         self._on_origin = on_origin
         self._bytes = JournalBytes(path)
-        self.told: Union[Story, Timeline]
+        self.told: Union[Replay, Timeline]
         try:
             if begins_as_json(self._bytes):
                 self.told = Timeline(self._bytes.cursor(), self._bytes.name)
             else:
-                self.told = Story(on_origin=on_origin)
+                self.told = Replay(on_origin=on_origin)
         except RecordError:
             self._bytes.close()
             raise

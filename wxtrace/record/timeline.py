@@ -19,7 +19,7 @@ from wxtrace.model.event import Amendment, CallStack, Event, Touched
 from wxtrace.model.flags import prot_letters
 from wxtrace.model.processes import Process
 from wxtrace.model.region import Region
-from wxtrace.model.story import Story, signal_name
+from wxtrace.model.replay import Replay, signal_name
 from wxtrace.model.syscalls.mmap import has_unreadable_block
 from wxtrace.model.syscalls.table import returns_address, symbolic_args
 from wxtrace.record.spool import open_spool
@@ -37,7 +37,7 @@ def schema_text() -> str:
     return resources.files("wxtrace.record").joinpath("timeline-1.schema.json").read_text("utf-8")
 
 
-def write_timeline(entries: Iterable[Any], out: TextIO, progress: Optional[Callable[[int], None]] = None) -> Story:
+def write_timeline(entries: Iterable[Any], out: TextIO, progress: Optional[Callable[[int], None]] = None) -> Replay:
     """Tell the story of `entries` to `out` as one JSON object. `progress` hears how many events were written."""
     with open_spool("w+") as spool:
         return _Writer(spool, progress).write(entries, out)
@@ -49,7 +49,7 @@ class _Writer:
         self._progress = progress
         self._regions: List[Region] = []
         self._origins: Dict[int, str] = {}
-        self._story = Story(self._regions.append, self._keep_origin)
+        self._replay = Replay(self._regions.append, self._keep_origin)
         self._open: Dict[int, Tuple[int, int, Event]] = {}
         self._amended: Dict[int, Amendment] = {}
         self._stacks: Dict[int, List[Dict[str, Any]]] = {}
@@ -58,13 +58,13 @@ class _Writer:
         self._outcomes: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
 
-    def write(self, entries: Iterable[Any], out: TextIO) -> Story:
-        story = self._story
+    def write(self, entries: Iterable[Any], out: TextIO) -> Replay:
+        replay = self._replay
         try:
             for entry in entries:
-                for shown in story.feed(entry):
+                for shown in replay.feed(entry):
                     self._show(shown)
-            for shown in story.finish():
+            for shown in replay.finish():
                 self._show(shown)
             self._spool.flush()
         except OSError as error:
@@ -75,7 +75,7 @@ class _Writer:
         out.write("\n],\n")
         out.write(_members({"summary": self._summary()})[1:])
         out.write("\n")
-        return story
+        return replay
 
     def _keep_origin(self, region: Region, word: str) -> None:
         self._origins[region.id] = word
@@ -152,12 +152,12 @@ class _Writer:
         )
 
     def _abi_of(self, event: Event) -> str:
-        images = self._story.processes[event.proc - 1].images
+        images = self._replay.processes[event.proc - 1].images
         return images[-1][1].abi if images else Abi(0).label
 
     def _head(self) -> Dict[str, Any]:
-        story = self._story
-        run = story.run
+        replay = self._replay
+        run = replay.run
         if run is None:
             raise RecordError("the journal holds no run: it ends before the program was started")
         host = run.host
@@ -179,27 +179,27 @@ class _Writer:
                 "argv": run.argv,
                 "cwd": run.cwd,
                 "started": run.started,
-                "duration_ns": story.duration_ns,
-                "exit": _exit(story.processes[0]) if story.processes else None,
+                "duration_ns": replay.duration_ns,
+                "exit": _exit(replay.processes[0]) if replay.processes else None,
             },
-            "processes": [_process(process) for process in story.processes],
+            "processes": [_process(process) for process in replay.processes],
             "spaces": [
-                {"id": state.space.id, "parent": state.parent, "forked_at": state.forked_at} for state in story.spaces
+                {"id": state.space.id, "parent": state.parent, "forked_at": state.forked_at} for state in replay.spaces
             ],
             "regions": [_region(region, self._origins.get(region.id)) for region in self._regions],
             "notes": self._notes,
-            "incomplete": story.lost,
+            "incomplete": replay.lost,
         }
 
     def _summary(self) -> Dict[str, Any]:
-        story = self._story
-        verified = story.run is not None and story.run.verify
+        replay = self._replay
+        verified = replay.run is not None and replay.run.verify
         return {
             "events": self._count,
             "outcomes": dict(self._outcomes),
             "by_cause": dict(self._causes),
-            "processes": len(story.processes),
-            "verify": {"checked": story.checked, "mismatches": story.mismatches} if verified else None,
+            "processes": len(replay.processes),
+            "verify": {"checked": replay.checked, "mismatches": replay.mismatches} if verified else None,
         }
 
 
@@ -324,10 +324,10 @@ def _ending(amendment: Optional[Amendment]) -> Dict[str, Any]:
     return {"ending": amendment.ending._asdict()}
 
 
-def _ladder(amendment: Optional[Amendment]) -> Dict[str, Any]:
-    if amendment is None or amendment.ladder is None:
+def _fallback_json(amendment: Optional[Amendment]) -> Dict[str, Any]:
+    if amendment is None or amendment.fallback is None:
         return {}
-    return {"ladder": [rung._asdict() for rung in amendment.ladder.rungs]}
+    return {"ladder": [attempt._asdict() for attempt in amendment.fallback.attempts]}
 
 
 def _diagnosis(event: Event, amendment: Optional[Amendment]) -> Optional[Dict[str, Any]]:
@@ -346,5 +346,5 @@ def _diagnosis(event: Event, amendment: Optional[Amendment]) -> Optional[Dict[st
         "aftermath": amendment.aftermath if amendment is not None else "unknown",
         "related": list(amendment.related) if amendment is not None else [],
         **_ending(amendment),
-        **_ladder(amendment),
+        **_fallback_json(amendment),
     }

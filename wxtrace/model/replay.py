@@ -10,14 +10,13 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 from wxtrace.model import facts, flags
 from wxtrace.model.aftermath import aftermath_of_exit, refused_behind
-from wxtrace.model.cast import Cast
 from wxtrace.model.causes.context import Installed
 from wxtrace.model.causes.fault.signals import FAULT_SIGNALS
 from wxtrace.model.enumerations import Aftermath, Outcome
-from wxtrace.model.event import Amendment, CallStack, Ending, Event, Ladder
+from wxtrace.model.event import Amendment, CallStack, Ending, Event, Fallback
+from wxtrace.model.failed_calls import FailedCalls
+from wxtrace.model.fallback_attempts import FallbackSearches
 from wxtrace.model.faulting import fault_event, signal_name
-from wxtrace.model.judge import Judge
-from wxtrace.model.ladders import Ladders
 from wxtrace.model.loading import Loading
 from wxtrace.model.origins import Origins
 from wxtrace.model.policies import Policies
@@ -31,8 +30,9 @@ from wxtrace.model.syscalls.prctl import Prctl
 from wxtrace.model.syscalls.row import CallRequest, Other, Syscall
 from wxtrace.model.syscalls.seccomp import Seccomp
 from wxtrace.model.syscalls.table import row_of
+from wxtrace.model.trace_state import TraceState
 
-__all__ = ["Shown", "Story", "signal_name"]
+__all__ = ["Replay", "Shown", "signal_name"]
 
 _MOST_PENDING = 1000
 """Refused calls and faults of one process whose end is waited for."""
@@ -40,7 +40,7 @@ _MOST_PENDING = 1000
 Shown = Union[Event, Amendment, CallStack, facts.Note, facts.Mismatch, facts.Lost]
 
 
-class Story:
+class Replay:
     """Feed it every fact in order. `on_region` hears of each new region (an exporter keeps them, others need not).
 
     `on_origin` hears how a region became executable (wxtrace.model.origins); a later word replaces it.
@@ -56,29 +56,29 @@ class Story:
         self.dropped = 0
         self.lost: Optional[str] = None
         self.duration_ns = 0
-        self._cast = Cast(on_region)
-        self._judge = Judge(self._cast)
-        self._policies = Policies(self._cast)
-        self.origins = Origins(self._cast, on_origin)
-        self._ladders = Ladders(self.origins)
-        self._loading = Loading(self._cast)
+        self._trace = TraceState(on_region)
+        self._failed_calls = FailedCalls(self._trace)
+        self._policies = Policies(self._trace)
+        self.origins = Origins(self._trace, on_origin)
+        self._fallbacks = FallbackSearches(self.origins)
+        self._loading = Loading(self._trace)
         # Stacks of calls whose answer is not understood yet, by thread.
         self._early_stacks: Dict[int, facts.StackRead] = {}
 
     @property
     def run(self) -> Optional[facts.RunStarted]:
         """How the run began; None before its first fact."""
-        return self._cast.run
+        return self._trace.run
 
     @property
     def processes(self) -> List[Process]:
         """Every process so far, by id from 1."""
-        return self._cast.processes
+        return self._trace.processes
 
     @property
     def spaces(self) -> List[SpaceState]:
         """Every address space so far."""
-        return self._cast.spaces
+        return self._trace.spaces
 
     def feed(self, fact: Any) -> Iterator[Shown]:
         """What this fact adds to the story."""
@@ -89,7 +89,7 @@ class Story:
 
     def finish(self) -> Iterator[Shown]:
         """The end of the record: what is still open stays open, and is said so."""
-        for tid in self._judge.undecided:
+        for tid in self._failed_calls.undecided:
             yield from self._clear_up(tid, None)
         for process in self.processes:
             for pending in process.pending.values():
@@ -98,33 +98,33 @@ class Story:
                     yield _amendment(pending, ending)
             process.pending.clear()
 
-    def ladder_of(self, event: Event) -> Optional[Ladder]:
+    def fallback_of(self, event: Event) -> Optional[Fallback]:
         """Right after a refused call: the ways tried before for the same purpose, and this one; None for the first."""
-        return self._ladders.of(event)
+        return self._fallbacks.of(event)
 
     def space_of(self, tid: int) -> Optional[AddressSpace]:
         """The address space of a task, as the story has it now."""
-        task = self._cast.tasks.get(tid)
+        task = self._trace.tasks.get(tid)
         return task.state.space if task is not None else None
 
     # Runs and tasks
 
     def _run_started(self, fact: facts.RunStarted) -> Iterator[Shown]:
-        self._cast.run = fact
+        self._trace.run = fact
         return iter(())
 
     def _task_started(self, fact: facts.TaskStarted) -> Iterator[Shown]:
         self.duration_ns = fact.t_ns
-        parent = self._cast.tasks.get(fact.parent) if fact.parent is not None else None
-        process = self._cast.process_for(fact, parent)
+        parent = self._trace.tasks.get(fact.parent) if fact.parent is not None else None
+        process = self._trace.process_for(fact, parent)
         name = "clone" if process.pid != fact.tid else "fork"
         event = None
         if parent is not None:
             details = {"child": fact.tid, "flags": flags.named_bits(fact.flags & ~0xFF, flags.CLONE)}
-            event = self._cast.event(parent, fact.t_ns, name, Outcome.OK, details=details, result=fact.tid)
-        state = self._cast.states.get(fact.space)
+            event = self._trace.event(parent, fact.t_ns, name, Outcome.OK, details=details, result=fact.tid)
+        state = self._trace.states.get(fact.space)
         if state is None:
-            state = self._cast.new_space(fact.space, parent, event)
+            state = self._trace.new_space(fact.space, parent, event)
             if parent is not None:
                 self.origins.forked(parent.state.space, state.space)
         task = TaskState(fact.tid, process, state)
@@ -135,32 +135,32 @@ class Story:
         if parent is not None:
             task.filters = parent.filters
             if not process.images and parent.process.images:
-                process.images.append((self._cast.last_n, parent.process.images[-1][1]))
+                process.images.append((self._trace.last_n, parent.process.images[-1][1]))
         elif self.run is not None and self.run.attached is None and self.run.host.seccomp_filters:
             task.filters = (Installed(None, None, ""),)
-        self._cast.tasks[fact.tid] = task
+        self._trace.tasks[fact.tid] = task
         if event is not None:
             yield event
 
     def _seeded(self, fact: facts.Seeded) -> Iterator[Shown]:
-        task = self._cast.tasks.get(fact.former_tid if fact.former_tid is not None else fact.tid)
+        task = self._trace.tasks.get(fact.former_tid if fact.former_tid is not None else fact.tid)
         if task is None:
             return
         if fact.former_tid is not None:
-            old_leader = self._cast.tasks.pop(fact.tid, None)
+            old_leader = self._trace.tasks.pop(fact.tid, None)
             if old_leader is not None:
-                self._cast.leave(old_leader.state)
-            self._cast.tasks.pop(fact.former_tid, None)
+                self._trace.leave(old_leader.state)
+            self._trace.tasks.pop(fact.former_tid, None)
             task.tid = fact.tid
-            self._cast.tasks[fact.tid] = task
+            self._trace.tasks[fact.tid] = task
         if task.state.space.id != fact.space:
-            self._cast.replace_space(task, fact.space)
+            self._trace.replace_space(task, fact.space)
         process = task.process
-        self._ladders.forget(fact.tid)
+        self._fallbacks.forget(fact.tid)
         if fact.space not in process.spaces:
             process.spaces.append(fact.space)
         details = {"exe": fact.image.exe, "argv": fact.image.argv, "comm": fact.image.comm}
-        event = self._cast.event(task, fact.t_ns, fact.why, Outcome.OK, details=details)
+        event = self._trace.event(task, fact.t_ns, fact.why, Outcome.OK, details=details)
         process.images.append((event.n, fact.image))
         process.name = ""
         brk = fact.start_brk if fact.why == "exec" else _end_of_heap(fact)
@@ -170,17 +170,17 @@ class Story:
 
     def _task_exited(self, fact: facts.TaskExited) -> Iterator[Shown]:
         yield from self._clear_up(fact.tid, fact)
-        task = self._cast.tasks.get(fact.tid)
+        task = self._trace.tasks.get(fact.tid)
         if task is None:
             return
         self.duration_ns = fact.t_ns
         process = task.process
-        yield from self._recovered(task, self._ladders.gone(task))
+        yield from self._recovered(task, self._fallbacks.gone(task))
         if fact.tid == process.pid:
             yield from self._process_ended(task, fact)
         # Only now: whoever shows a fatal fault looks at the map.
-        self._cast.tasks.pop(fact.tid, None)
-        self._cast.leave(task.state)
+        self._trace.tasks.pop(fact.tid, None)
+        self._trace.leave(task.state)
 
     def _process_ended(self, task: TaskState, fact: facts.TaskExited) -> Iterator[Shown]:
         process = task.process
@@ -191,9 +191,9 @@ class Story:
             return
         stop = process.last_fault
         if stop is not None and stop.signo == fact.signal and stop.signo in FAULT_SIGNALS:
-            yield fault_event(self._cast, task, stop)
+            yield fault_event(self._trace, task, stop)
         details: Dict[str, Any] = {"code": fact.code} if fact.signal is None else {"signal": signal_name(fact.signal)}
-        yield self._cast.event(task, fact.t_ns, "exit", Outcome.OK, details=details)
+        yield self._trace.event(task, fact.t_ns, "exit", Outcome.OK, details=details)
         for pending in process.pending.values():
             if not pending.recovered:
                 name = None if fact.signal is None else signal_name(fact.signal)
@@ -204,58 +204,58 @@ class Story:
     # Calls
 
     def _call(self, call: facts.Call) -> Iterator[Shown]:
-        task = self._cast.tasks.get(call.tid)
+        task = self._trace.tasks.get(call.tid)
         if task is None:
             return
         self.duration_ns = call.t_ns
-        if self._judge.undecided:
+        if self._failed_calls.undecided:
             yield from self._clear_up(call.tid, None)
         task.process.calls += 1
         if call.result is None or (call.decided == facts.BY_FILTER and call.result == call.number):
-            self._judge.postpone(task, call)
+            self._failed_calls.postpone(task, call)
             return
         row = row_of(call.abi, call.number)
         request = row.request(call.args)
         if has_unreadable_block(call.abi, call.number, call.result, call.decided):
             request = Other(row.name)
         if call.decided == facts.BY_FILTER and call.result >= 0:
-            yield self._judge.faked(task, call, row, request)
+            yield self._failed_calls.faked(task, call, row, request)
             return
-        if -4096 < call.result < 0 or (row.silent and call.tid in self._judge.probes):
+        if -4096 < call.result < 0 or (row.silent and call.tid in self._failed_calls.probes):
             yield self._failed(task, call, row, request)
             yield from self._let_go_of_old(task.process.pending)
             return
         space = task.state.space
-        mapped = self._judge.mapped.pop(call.tid, None)
+        mapped = self._failed_calls.mapped.pop(call.tid, None)
         lines = mapped.lines if mapped is not None else ()
-        self._cast.making = call
-        ctx = EffectContext(self._cast.last_n + 1, self._cast.new_region, self._cast.page_size, lines)
+        self._trace.making = call
+        ctx = EffectContext(self._trace.last_n + 1, self._trace.new_region, self._trace.page_size, lines)
         unloaded = space.overlapping(request.start, request.start + request.length) if self._loading.expected else []
         touched = row.effect(space, request, call.result, ctx) if row.effect is not None else []
-        changes = self._judge.apply_resynced(task)
+        changes = self._failed_calls.apply_resynced(task)
         if changes:
             self.origins.found(space, changes)
         if isinstance(request, Mremap):
             self.origins.moved(space, request.old_address, touched)
         else:
             self.origins.touched(space, touched, mapped is not None and mapped.writable)
-        event = self._cast.event(task, call.t_ns, row.name, Outcome.OK, call, None, call.result, None, touched)
+        event = self._trace.event(task, call.t_ns, row.name, Outcome.OK, call, None, call.result, None, touched)
         if isinstance(request, (Prctl, Seccomp)):
             self._policies.called(task, call, request, event)
         task.process.succeeded += 1
         yield event
         if unloaded:
             yield from self._loading.unloaded(task, event, unloaded)
-        if self._ladders.climbs:
-            yield from self._recovered(task, self._ladders.went_well(task, event, request))
+        if self._fallbacks.searches:
+            yield from self._recovered(task, self._fallbacks.went_well(task, event, request))
 
     def _failed(self, task: TaskState, call: facts.Call, row: Syscall, request: CallRequest) -> Event:
-        probe = self._judge.probes.get(call.tid)
+        probe = self._failed_calls.probes.get(call.tid)
         path = probe.descriptor.link if probe is not None and probe.descriptor is not None else ""
-        event = self._judge.failed(task, call, row, request)
+        event = self._failed_calls.failed(task, call, row, request)
         self.origins.touched(task.state.space, event.touched)
         if event.outcome == Outcome.REFUSED:
-            self._ladders.refused(task, event, request, path)
+            self._fallbacks.refused(task, event, request, path)
             self._loading.refused(event, request)
         return event
 
@@ -266,9 +266,9 @@ class Story:
             if not oldest.recovered:
                 yield _amendment(oldest, Aftermath.CONTINUED)
 
-    def _recovered(self, task: TaskState, ladder: Optional[Ladder]) -> Iterator[Amendment]:
+    def _recovered(self, task: TaskState, fallback: Optional[Fallback]) -> Iterator[Amendment]:
         """The program got another way what these calls were to give it: their story ends well, and now."""
-        for n in ladder.events if ladder is not None else ():
+        for n in fallback.events if fallback is not None else ():
             pending = task.process.pending.get(n)
             if pending is not None and pending.recovered:
                 yield _amendment(pending, Aftermath.RECOVERED)
@@ -276,47 +276,47 @@ class Story:
     # Signals
 
     def _signal(self, stop: facts.SignalStop) -> Iterator[Shown]:
-        task = self._cast.tasks.get(stop.tid)
+        task = self._trace.tasks.get(stop.tid)
         if task is None:
             return
-        if self._judge.trapped(stop):
+        if self._failed_calls.trapped(stop):
             # The filter's answer to the call, told with it.
             return
         yield from self._clear_up(stop.tid, stop)
         task.process.last_fault = stop
         refused = refused_behind(task.process.pending, stop.addr) if stop.code > 0 else None
         if refused is not None and not refused.faulted:
-            yield fault_event(self._cast, task, stop)
+            yield fault_event(self._trace, task, stop)
 
     # Edges' own words
 
     def _named(self, fact: facts.Named) -> Iterator[Shown]:
-        task = self._cast.tasks.get(fact.tid)
+        task = self._trace.tasks.get(fact.tid)
         if task is not None and fact.tid == task.process.pid:
             task.process.name = fact.comm
         return iter(())
 
     def _mode_changed(self, fact: facts.ModeChanged) -> Iterator[Shown]:
-        task = self._cast.tasks.get(fact.tid)
+        task = self._trace.tasks.get(fact.tid)
         if task is not None:
             task.process.mode = fact.mode
         return iter(())
 
     def _keep_mapped(self, fact: facts.Mapped) -> Iterator[Shown]:
-        self._judge.mapped[fact.tid] = fact
+        self._failed_calls.mapped[fact.tid] = fact
         return iter(())
 
     def _keep_resynced(self, fact: facts.Resynced) -> Iterator[Shown]:
         if fact.why == "mismatch":
-            state = self._cast.states.get(fact.space)
+            state = self._trace.states.get(fact.space)
             if state is not None:
                 state.space.resync(fact.start, fact.end, fact.lines)
         else:
-            self._judge.keep_resynced(fact)
+            self._failed_calls.keep_resynced(fact)
         return iter(())
 
     def _keep_probe(self, fact: facts.Probe) -> Iterator[Shown]:
-        self._judge.probes[fact.tid] = fact
+        self._failed_calls.probes[fact.tid] = fact
         return iter(())
 
     def _filter(self, fact: Any) -> Iterator[Shown]:
@@ -329,23 +329,23 @@ class Story:
         return iter(())
 
     def _stack_sampled(self, fact: facts.StackSampled) -> Iterator[Shown]:
-        self._cast.sampled[fact.tid, fact.t_ns] = None
+        self._trace.sampled[fact.tid, fact.t_ns] = None
         return iter(())
 
     def _clear_up(self, tid: int, ending: Any) -> Iterator[Shown]:
         """The event of a call whose answer was not understood, and its stack if that came meanwhile."""
-        for event in self._judge.clear_up(tid, ending):
+        for event in self._failed_calls.clear_up(tid, ending):
             yield event
             early = self._early_stacks.pop(tid, None)
             if early is not None:
-                self._cast.sampled.pop((tid, early.t_ns), None)
+                self._trace.sampled.pop((tid, early.t_ns), None)
                 yield CallStack(event.n, tuple(early.frames))
 
     def _stack_read(self, fact: facts.StackRead) -> Iterator[Shown]:
-        if self._judge.undecided and self._judge.waits_for(fact.tid, fact.t_ns):
+        if self._failed_calls.undecided and self._failed_calls.waits_for(fact.tid, fact.t_ns):
             self._early_stacks[fact.tid] = fact
             return
-        n = self._cast.sampled.pop((fact.tid, fact.t_ns), None)
+        n = self._trace.sampled.pop((fact.tid, fact.t_ns), None)
         if n is not None:
             yield CallStack(n, tuple(fact.frames))
 
@@ -377,34 +377,34 @@ class Story:
         return iter(())
 
 
-_HANDLERS: Dict[type, Callable[[Story, Any], Iterator[Shown]]] = {
-    facts.RunStarted: Story._run_started,
-    facts.TaskStarted: Story._task_started,
-    facts.Seeded: Story._seeded,
-    facts.TaskExited: Story._task_exited,
-    facts.SignalStop: Story._signal,
-    facts.ModeChanged: Story._mode_changed,
-    facts.Named: Story._named,
-    facts.Mapped: Story._keep_mapped,
-    facts.Resynced: Story._keep_resynced,
-    facts.Probe: Story._keep_probe,
-    facts.FilterCode: Story._filter,
-    facts.FilterInstalled: Story._filter,
-    facts.FiltersSeen: Story._filter,
-    facts.StackSampled: Story._stack_sampled,
-    facts.StackRead: Story._stack_read,
-    facts.Unloading: Story._keep_unloading,
-    facts.Verified: Story._verified,
-    facts.Mismatch: Story._mismatch,
-    facts.Dropped: Story._dropped,
-    facts.Lost: Story._lost,
-    facts.Note: Story._note,
-    facts.RunEnded: Story._run_ended,
+_HANDLERS: Dict[type, Callable[[Replay, Any], Iterator[Shown]]] = {
+    facts.RunStarted: Replay._run_started,
+    facts.TaskStarted: Replay._task_started,
+    facts.Seeded: Replay._seeded,
+    facts.TaskExited: Replay._task_exited,
+    facts.SignalStop: Replay._signal,
+    facts.ModeChanged: Replay._mode_changed,
+    facts.Named: Replay._named,
+    facts.Mapped: Replay._keep_mapped,
+    facts.Resynced: Replay._keep_resynced,
+    facts.Probe: Replay._keep_probe,
+    facts.FilterCode: Replay._filter,
+    facts.FilterInstalled: Replay._filter,
+    facts.FiltersSeen: Replay._filter,
+    facts.StackSampled: Replay._stack_sampled,
+    facts.StackRead: Replay._stack_read,
+    facts.Unloading: Replay._keep_unloading,
+    facts.Verified: Replay._verified,
+    facts.Mismatch: Replay._mismatch,
+    facts.Dropped: Replay._dropped,
+    facts.Lost: Replay._lost,
+    facts.Note: Replay._note,
+    facts.RunEnded: Replay._run_ended,
 }
 
 
 def _amendment(pending: Pending, aftermath: Aftermath, ending: Optional[Ending] = None) -> Amendment:
-    return Amendment(pending.event.n, aftermath, tuple(pending.related), pending.event, pending.ladder, ending)
+    return Amendment(pending.event.n, aftermath, tuple(pending.related), pending.event, pending.fallback, ending)
 
 
 def _end_of_heap(fact: facts.Seeded) -> int:

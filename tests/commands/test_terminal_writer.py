@@ -7,7 +7,7 @@ import io
 import pytest
 
 from wxtrace.commands import page as module
-from wxtrace.commands.page import Page
+from wxtrace.commands.terminal_writer import Page
 from wxtrace.explain.wording import caller_texts
 from wxtrace.model.frames import ANONYMOUS, Frame
 

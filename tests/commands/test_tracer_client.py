@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 
-from wxtrace.commands.link import TracerLink
+from wxtrace.commands.tracer_client import TracerLink
 from wxtrace.record.journalbytes import JournalBytes
 
 

@@ -11,10 +11,10 @@ from wxtrace.model.processes import Process, Roll, SpaceState, TaskState
 from wxtrace.model.region import Backing, Region
 from wxtrace.model.space import AddressSpace
 
-__all__ = ["Cast"]
+__all__ = ["TraceState"]
 
 
-class Cast:
+class TraceState:
     """Everybody, now and before. `on_region` hears of each new region."""
 
     def __init__(self, on_region: Optional[Callable[[Region], None]]) -> None:

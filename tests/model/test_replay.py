@@ -52,8 +52,8 @@ def test_a_fork_is_an_event_of_the_parent_and_the_space_says_where_from() -> Non
     told.start(200, space=2, how="fork", parent=100)
     [fork] = told.named("fork")
     assert (fork.tid, fork.result, fork.outcome) == (100, 200, OK)
-    assert [(s.space.id, s.parent, s.forked_at) for s in told.story.spaces] == [(1, None, None), (2, 1, fork.n)]
-    assert [(p.id, p.pid, p.parent) for p in told.story.processes] == [(1, 100, None), (2, 200, 1)]
+    assert [(s.space.id, s.parent, s.forked_at) for s in told.replay.spaces] == [(1, None, None), (2, 1, fork.n)]
+    assert [(p.id, p.pid, p.parent) for p in told.replay.processes] == [(1, 100, None), (2, 200, 1)]
 
 
 def test_the_child_of_a_fork_has_regions_of_its_own() -> None:
@@ -78,7 +78,7 @@ def test_an_exec_replaces_the_space_and_is_an_image() -> None:
     told = Told()
     told.exec(100, 2, [line(FILE_AT, 1, "rwxp")], comm="other")
     assert (told.perms(100, ANON_AT), told.perms(100, FILE_AT)) == (None, "rwxp")
-    [process] = told.story.processes
+    [process] = told.replay.processes
     assert [image.comm for _, image in process.images] == ["jit", "other"]
     assert process.spaces == [1, 2]
     assert told.last.details is not None and told.last.details["exe"] == "/srv/other"
@@ -97,7 +97,7 @@ def test_threads_share_the_space_and_the_process() -> None:
     told.start(101, pid=100, how="clone", parent=100)
     told.call("mprotect", ANON_AT, PAGE, R, tid=101)
     assert told.perms(100, ANON_AT) == "r--p"
-    [process] = told.story.processes
+    [process] = told.replay.processes
     assert process.threads == [100, 101]
     assert [event.result for event in told.named("clone")] == [101]
 
@@ -108,9 +108,9 @@ def test_a_thread_that_execs_takes_the_id_of_the_leader() -> None:
     told.exec(100, 2, [line(ANON_AT, 1, "r--p")], former=101)
     told.call("munmap", ANON_AT, PAGE, tid=100)
     assert (told.last.space, told.last.proc, told.last.tid) == (2, 1, 100)
-    assert told.story.space_of(101) is None
+    assert told.replay.space_of(101) is None
     told.exit(code=3)
-    assert [(p.pid, p.exit_code) for p in told.story.processes] == [(100, 3)]
+    assert [(p.pid, p.exit_code) for p in told.replay.processes] == [(100, 3)]
 
 
 def test_facts_of_a_task_nobody_started_are_passed_over() -> None:
@@ -127,7 +127,7 @@ def test_a_pid_that_comes_again_is_another_process() -> None:
     for space in (2, 3):
         told.start(200, space=space, how="fork", parent=100)
         told.exit(200, code=space)
-    assert [(p.pid, p.exit_code) for p in told.story.processes] == [(100, None), (200, 2), (200, 3)]
+    assert [(p.pid, p.exit_code) for p in told.replay.processes] == [(100, None), (200, 2), (200, 3)]
 
 
 # What a call came to
@@ -528,9 +528,9 @@ def test_a_refused_call_names_the_region_and_an_mmap_its_object() -> None:
 
 def test_the_host_of_the_run_is_kept() -> None:
     told = Told()
-    assert told.story.run is not None and told.story.run.host == HOST
+    assert told.replay.run is not None and told.replay.run.host == HOST
     told.call("mprotect", ANON_AT, PAGE, RW)
-    assert told.story.duration_ns == told.t_ns
+    assert told.replay.duration_ns == told.t_ns
 
 
 def fixed_by(event: Event) -> List[str]:
@@ -560,7 +560,7 @@ def test_a_process_is_called_by_what_it_ran_at_an_event() -> None:
     told = Told()
     first = told.refuse().n
     told.exec(100, 2, comm="true")
-    process, last = told.story.processes[0], told.last.n
+    process, last = told.replay.processes[0], told.last.n
     titles = [process.title_at(n) for n in (0, first, last - 1, last, 10**6)]
     assert titles == ["true", "jit", "jit", "true", "true"]
     told.feed(Named(100, "itself"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Tuple
 
 from wxtrace.model import flags as f
-from wxtrace.model.event import Event, Ladder, Rung
+from wxtrace.model.event import Attempt, Event, Fallback
 from wxtrace.model.origins import DUAL, FLIPPED, HEAP, OBJECT_WRITTEN, RWX, Origins
 from wxtrace.model.processes import TaskState
 from wxtrace.model.syscalls.memfd import MemfdCreate
@@ -19,7 +19,7 @@ from wxtrace.model.syscalls.mprotect import Mprotect
 from wxtrace.model.syscalls.row import CallRequest
 from wxtrace.model.syscalls.shm import Shmat
 
-__all__ = ["Ladders"]
+__all__ = ["FallbackSearches"]
 
 _MOST_CALLS = 32
 """Successful calls of the thread from one attempt to the next. libffi needs one or two, PCRE2 none."""
@@ -30,73 +30,73 @@ _FILLED = frozenset({RWX, FLIPPED, DUAL, HEAP, OBJECT_WRITTEN})
 _OBJECTS = {"memfd": "a memfd", "memfd-private": "a memfd", "shm": "shared memory", "anon-shared": "shared memory"}
 
 
-class _Climb:
+class _Search:
     """A search that goes on."""
 
     def __init__(self, length: int) -> None:
         self.length = length
-        self.rungs: List[Rung] = []
+        self.attempts: List[Attempt] = []
         self.kinds: List[Tuple[object, ...]] = []
         self.events: List[int] = []
         self.calls = 0
         # What worked, if the next call does not show otherwise: event, region, and what it was made of.
-        self.hoped: Optional[Tuple[int, int, str]] = None
+        self.candidate: Optional[Tuple[int, int, str]] = None
 
-    def so_far(self) -> Ladder:
-        return Ladder(tuple(self.rungs), tuple(self.events))
+    def so_far(self) -> Fallback:
+        return Fallback(tuple(self.attempts), tuple(self.events))
 
 
-class Ladders:
+class FallbackSearches:
     """Follows each thread from its first refusal on; costs nothing before."""
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         # By thread; empty as long as nobody searches, which is what a story asks at every call.
-        self.climbs: Dict[int, _Climb] = {}
+        self.searches: Dict[int, _Search] = {}
 
-    def of(self, event: Event) -> Optional[Ladder]:
+    def of(self, event: Event) -> Optional[Fallback]:
         """The search that this refused call, the latest of its thread, belongs to, if it has others."""
-        climb = self.climbs.get(event.tid)
-        if climb is None or event.n not in climb.events or len(climb.rungs) < 2:
+        search = self.searches.get(event.tid)
+        if search is None or event.n not in search.events or len(search.attempts) < 2:
             return None
-        return climb.so_far()
+        return search.so_far()
 
     def refused(self, task: TaskState, event: Event, request: CallRequest, path: str) -> None:
         """A refused call. `path` is the file it was about, if the descriptor tells."""
-        climb = self.climbs.get(task.tid)
+        search = self.searches.get(task.tid)
         # Without its writable view an executable one is of no use.
-        useless = climb is not None and climb.hoped is not None and _wants(request, f.PROT_WRITE)
-        nothing_to_map = climb is not None and isinstance(request, MemfdCreate)
+        useless = search is not None and search.candidate is not None and _wants(request, f.PROT_WRITE)
+        nothing_to_map = search is not None and isinstance(request, MemfdCreate)
         if not (useless or nothing_to_map or _wants(request, f.PROT_EXEC)):
             return
         if event.diagnosis is None or _of_a_stack(event):
             return
-        if climb is None or not (nothing_to_map or _similar(climb.length, request.length)):
-            climb = self.climbs[task.tid] = _Climb(request.length)
-        climb.hoped = None
-        climb.calls = 0
-        if len(climb.events) >= _MOST_EVENTS:
+        if search is None or not (nothing_to_map or _similar(search.length, request.length)):
+            search = self.searches[task.tid] = _Search(request.length)
+        search.candidate = None
+        search.calls = 0
+        if len(search.events) >= _MOST_EVENTS:
             return
         prot = request.prot if isinstance(request, (Mmap, Mprotect)) else None
         kind = (request.name, prot, _provenance(event), path.rpartition("/")[0], event.diagnosis.cause)
-        if kind not in climb.kinds:
-            climb.kinds.append(kind)
-            climb.rungs.append(Rung(event.n, _way_refused(event, request, path), event.diagnosis.cause))
-        climb.events.append(event.n)
-        self._relate(task, climb)
+        if kind not in search.kinds:
+            search.kinds.append(kind)
+            search.attempts.append(Attempt(event.n, _way_refused(event, request, path), event.diagnosis.cause))
+        search.events.append(event.n)
+        self._relate(task, search)
 
-    def went_well(self, task: TaskState, event: Event, request: CallRequest) -> Optional[Ladder]:
-        """A call that succeeded; the ladder, when that ended the search."""
-        climb = self.climbs.get(task.tid)
-        if climb is None:
+    def went_well(self, task: TaskState, event: Event, request: CallRequest) -> Optional[Fallback]:
+        """A call that succeeded; the attempts, when that ended the search."""
+        search = self.searches.get(task.tid)
+        if search is None:
             return None
-        if climb.hoped is not None:
-            return self._end(task, climb)
-        climb.calls += 1
-        if climb.calls > _MOST_CALLS:
-            del self.climbs[task.tid]
+        if search.candidate is not None:
+            return self._end(task, search)
+        search.calls += 1
+        if search.calls > _MOST_CALLS:
+            del self.searches[task.tid]
             return None
-        if not _wants(request, f.PROT_EXEC) or not _similar(climb.length, request.length):
+        if not _wants(request, f.PROT_EXEC) or not _similar(search.length, request.length):
             return None
         part = next((part for part in event.touched if part.after is not None), None)
         word = self._origins.of(part.region) if part is not None else None
@@ -105,42 +105,42 @@ class Ladders:
         if part.before is not None and part.before[2] == "x":
             # It has had this memory for long.
             return None
-        climb.hoped = (event.n, part.region, part.provenance or "")
+        search.candidate = (event.n, part.region, part.provenance or "")
         # The writable view of an object may be made after the executable one: the next call tells.
-        return None if word == OBJECT_WRITTEN else self._end(task, climb)
+        return None if word == OBJECT_WRITTEN else self._end(task, search)
 
     def forget(self, tid: int) -> None:
         """The thread runs another program now."""
-        self.climbs.pop(tid, None)
+        self.searches.pop(tid, None)
 
-    def gone(self, task: TaskState) -> Optional[Ladder]:
-        """The thread ended; the ladder, when its last attempt had worked."""
-        climb = self.climbs.get(task.tid)
-        if climb is None:
+    def gone(self, task: TaskState) -> Optional[Fallback]:
+        """The thread ended; the attempts, when its last attempt had worked."""
+        search = self.searches.get(task.tid)
+        if search is None:
             return None
-        if climb.hoped is not None:
-            return self._end(task, climb)
-        del self.climbs[task.tid]
+        if search.candidate is not None:
+            return self._end(task, search)
+        del self.searches[task.tid]
         return None
 
-    def _end(self, task: TaskState, climb: _Climb) -> Ladder:
-        assert climb.hoped is not None
-        n, region, provenance = climb.hoped
-        climb.rungs.append(Rung(n, _way_that_worked(self._origins.of(region), provenance), None))
-        self._relate(task, climb)
-        del self.climbs[task.tid]
-        return climb.so_far()
+    def _end(self, task: TaskState, search: _Search) -> Fallback:
+        assert search.candidate is not None
+        n, region, provenance = search.candidate
+        search.attempts.append(Attempt(n, _way_that_worked(self._origins.of(region), provenance), None))
+        self._relate(task, search)
+        del self.searches[task.tid]
+        return search.so_far()
 
-    def _relate(self, task: TaskState, climb: _Climb) -> None:
+    def _relate(self, task: TaskState, search: _Search) -> None:
         """Every refused call of one search names the others, and what worked."""
-        if len(climb.rungs) < 2:
+        if len(search.attempts) < 2:
             return
-        ladder = climb.so_far()
-        numbers = [*climb.events, *([ladder.worked.n] if ladder.worked is not None else [])]
-        for n in climb.events:
+        fallback = search.so_far()
+        numbers = [*search.events, *([fallback.worked.n] if fallback.worked is not None else [])]
+        for n in search.events:
             pending = task.process.pending.get(n)
             if pending is not None:
-                pending.ladder = ladder
+                pending.fallback = fallback
                 pending.related += [other for other in numbers if other != n and other not in pending.related]
 
 

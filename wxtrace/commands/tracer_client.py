@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 from wxtrace.channel import JOURNAL_BYTES, receive
 from wxtrace.errors import CommandNotRunnable, WxtraceError
 from wxtrace.model.causes.evidence import size_text
-from wxtrace.model.story import signal_name
+from wxtrace.model.replay import signal_name
 from wxtrace.printable import printable
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.store import discard

@@ -6,7 +6,7 @@ from typing import Tuple
 
 import pytest
 
-from wxtrace.live.gate import Gate
+from wxtrace.live.mm_order import MmOrder
 from wxtrace.live.task import Space, Task
 from wxtrace.live.traced import affected_range
 from wxtrace.model.enumerations import Abi
@@ -49,40 +49,40 @@ def test_a_range_ends_with_its_last_page() -> None:
 
 
 def test_calls_for_different_pages_go_in_together(space: Space) -> None:
-    gate = Gate()
-    assert gate.enter(task(space, 1), space, protect(1))
-    assert gate.enter(task(space, 2), space, protect(2))
-    assert not gate.contested
+    mm_order = MmOrder()
+    assert mm_order.enter(task(space, 1), space, protect(1))
+    assert mm_order.enter(task(space, 2), space, protect(2))
+    assert not mm_order.contested
 
 
 def test_calls_that_meet_go_in_one_after_the_other_in_their_order(space: Space) -> None:
-    gate = Gate()
+    mm_order = MmOrder()
     first, second, third, fourth = (task(space, tid) for tid in range(1, 5))
-    assert gate.enter(first, space, protect(1, 2))
-    assert not gate.enter(second, space, protect(2))
+    assert mm_order.enter(first, space, protect(1, 2))
+    assert not mm_order.enter(second, space, protect(2))
     # Not ahead of who waits already, although it meets nobody.
-    assert not gate.enter(third, space, protect(9))
-    assert not gate.enter(fourth, space, EVERYTHING)
+    assert not mm_order.enter(third, space, protect(9))
+    assert not mm_order.enter(fourth, space, EVERYTHING)
 
-    assert gate.leave(first, space) == [second, third]
-    assert gate.leave(third, space) == []
-    assert gate.leave(second, space) == [fourth]
-    assert not gate.contested
+    assert mm_order.leave(first, space) == [second, third]
+    assert mm_order.leave(third, space) == []
+    assert mm_order.leave(second, space) == [fourth]
+    assert not mm_order.contested
 
 
 def test_one_that_dies_while_it_waits_keeps_nobody(space: Space) -> None:
-    gate = Gate()
+    mm_order = MmOrder()
     first, second, third = (task(space, tid) for tid in range(1, 4))
-    gate.enter(first, space, protect(1))
-    gate.enter(second, space, EVERYTHING)
-    gate.enter(third, space, protect(2))
+    mm_order.enter(first, space, protect(1))
+    mm_order.enter(second, space, EVERYTHING)
+    mm_order.enter(third, space, protect(2))
 
-    assert gate.leave(second, space) == [third]
+    assert mm_order.leave(second, space) == [third]
 
 
 @pytest.mark.parametrize("stale", [False, True])
 def test_a_map_that_is_compared_or_read_again_has_one_at_a_time(space: Space, stale: bool) -> None:
-    gate = Gate(one_at_a_time=not stale)
+    mm_order = MmOrder(one_at_a_time=not stale)
     space.stale = stale
-    assert gate.enter(task(space, 1), space, protect(1))
-    assert not gate.enter(task(space, 2), space, protect(2))
+    assert mm_order.enter(task(space, 1), space, protect(1))
+    assert not mm_order.enter(task(space, 2), space, protect(2))

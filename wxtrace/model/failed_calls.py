@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optiona
 
 from wxtrace.decoders.procmaps import MapLine
 from wxtrace.model import facts
-from wxtrace.model.cast import Cast
 from wxtrace.model.causes.context import CallContext, Intercepted
 from wxtrace.model.enumerations import Errno, Outcome
 from wxtrace.model.event import Event, Partial, Touched
-from wxtrace.model.failing import apply_failure
+from wxtrace.model.failed_effect import apply_failure
 from wxtrace.model.processes import Pending, SpaceState, TaskState
 from wxtrace.model.region import Piece, provenance_of_line
 from wxtrace.model.syscalls.ptrace import Ptrace
 from wxtrace.model.syscalls.row import CallRequest, Other, Syscall, page_align_up
 from wxtrace.model.syscalls.shm import Shmdt
 from wxtrace.model.syscalls.table import row_of
+from wxtrace.model.trace_state import TraceState
 
 if TYPE_CHECKING:
     from wxtrace.model.causes.diagnosis import Diagnosed
 
-__all__ = ["Judge"]
+__all__ = ["FailedCalls"]
 
 _SYS_SECCOMP = 1
 """si_code of a SIGSYS that a filter sent (sigaction(2)); syscall user dispatch sends it with 2."""
@@ -36,11 +36,11 @@ class _Unclear(NamedTuple):
     trapped: bool = False
 
 
-class Judge:
+class FailedCalls:
     """Holds the evidence that came before a call, and uses it up with the call."""
 
-    def __init__(self, cast: Cast) -> None:
-        self.cast = cast
+    def __init__(self, trace: TraceState) -> None:
+        self.trace = trace
         self.mapped: Dict[int, facts.Mapped] = {}
         self.probes: Dict[int, facts.Probe] = {}
         self._resynced: Dict[int, List[facts.Resynced]] = {}
@@ -68,7 +68,7 @@ class Judge:
     def apply_resynced(self, task: TaskState) -> List[Tuple[Optional[Piece], Optional[Piece]]]:
         """Bring the space to what was read again; (before, after) for what that changed."""
         changes: List[Tuple[Optional[Piece], Optional[Piece]]] = []
-        page = self.cast.page_size
+        page = self.trace.page_size
         for resync in self._resynced.pop(task.tid, ()):
             # A call may speak of parts of pages; the lines are of whole ones.
             start, end = resync.start // page * page, page_align_up(resync.end, page)
@@ -84,7 +84,7 @@ class Judge:
         probe: facts.Probe,
         did: Optional[Intercepted] = None,
     ) -> CallContext:
-        host = self.cast.run.host if self.cast.run is not None else facts.Host("", "", 4096)
+        host = self.trace.run.host if self.trace.run is not None else facts.Host("", "", 4096)
         return CallContext(
             request,
             call.decided,
@@ -94,7 +94,7 @@ class Judge:
             task.filters,
             task.state.mdwe,
             task.state.mdwe_by,
-            isinstance(request, Ptrace) and (request.request == 0 or request.pid in self.cast.tasks),
+            isinstance(request, Ptrace) and (request.request == 0 or request.pid in self.trace.tasks),
             call,
             task.state.mdwe_who,
             task.state.mdwe_own,
@@ -108,7 +108,7 @@ class Judge:
         """What the call touched all the same, its evidence, and whether a fresh reading found anything changed."""
         probe = self.probes.pop(call.tid, None)
         changes = self.apply_resynced(task)
-        n, page_size = self.cast.last_n + 1, self.cast.page_size
+        n, page_size = self.trace.last_n + 1, self.trace.page_size
         vmas = probe.vmas if probe is not None else []
         touched: List[Touched] = []
         if not isinstance(request, Other):
@@ -124,11 +124,11 @@ class Judge:
         touched, probe, _ = self._apply(task, call, row, request)
         ctx = self._context(task, call, request, touched, probe, did)
         touched = _with_evidence(touched, probe)
-        partial = _partial(touched, request, self.cast.last_n + 1, self.cast.page_size)
+        partial = _partial(touched, request, self.trace.last_n + 1, self.trace.page_size)
         diagnosis, outcome, related = self._diagnose(task, ctx, came, partial)
         result = call.result if call.result >= 0 else None
         errno = None if came is Errno.NONE else came.name
-        event = self.cast.event(task, call.t_ns, row.name, outcome, call, None, result, errno, touched, diagnosis)
+        event = self.trace.event(task, call.t_ns, row.name, outcome, call, None, result, errno, touched, diagnosis)
         if outcome is Outcome.REFUSED:
             pending = Pending(event, task.process)
             pending.related += related
@@ -164,10 +164,10 @@ class Judge:
 
         touched, probe, changed = self._apply(task, call, row, request)
         if changed:
-            return self.cast.event(task, call.t_ns, row.name, Outcome.OK, call, None, call.result, None, touched)
+            return self.trace.event(task, call.t_ns, row.name, Outcome.OK, call, None, call.result, None, touched)
         did = Intercepted("ERRNO", call.result)
         told = diagnose_intercepted(self._context(task, call, request, [], probe, did))
-        event = self.cast.event(
+        event = self.trace.event(
             task, call.t_ns, row.name, told.outcome, call, None, call.result, None, touched, told.diagnosis
         )
         pending = Pending(event, task.process)
@@ -203,7 +203,7 @@ class Judge:
         outcome = told.outcome if told is not None else Outcome.UNFINISHED
         diagnosis = told.diagnosis if told is not None else None
         result = did.result if did is not None else None
-        event = self.cast.event(task, call.t_ns, row.name, outcome, call, None, result, None, touched, diagnosis)
+        event = self.trace.event(task, call.t_ns, row.name, outcome, call, None, result, None, touched, diagnosis)
         if told is not None and outcome is Outcome.REFUSED:
             pending = Pending(event, task.process)
             pending.related += told.related

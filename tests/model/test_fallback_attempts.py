@@ -47,8 +47,8 @@ def library(told: Told, length: int = PAGE) -> None:
 
 
 def ways(amendment: Amendment) -> List[Tuple[int, Optional[str]]]:
-    assert amendment.ladder is not None
-    return [(rung.n, rung.cause) for rung in amendment.ladder.rungs]
+    assert amendment.fallback is not None
+    return [(attempt.n, attempt.cause) for attempt in amendment.fallback.attempts]
 
 
 def amendments(told: Told) -> List[Amendment]:
@@ -67,7 +67,7 @@ def test_a_search_that_ends_well_is_one_story() -> None:
         amendment = told.amendment(event)
         assert (amendment.aftermath, ways(amendment)) == ("recovered", everything)
         assert set(amendment.related) == {n for n, _ in everything} - {event.n}
-    worked = told.amendment(first).ladder.worked  # type: ignore[union-attr]
+    worked = told.amendment(first).fallback.worked  # type: ignore[union-attr]
     assert worked is not None and worked.way == "a memfd mapped twice, once to write and once to run"
 
 
@@ -115,7 +115,7 @@ def test_a_library_that_is_loaded_meanwhile_ends_no_search() -> None:
     library(told)
     told.exit(code=1)
     amendment = told.amendment(event)
-    assert (amendment.aftermath, amendment.ladder) == ("exited", None)
+    assert (amendment.aftermath, amendment.fallback) == ("exited", None)
 
 
 def test_memory_that_was_executable_already_ends_no_search() -> None:
@@ -124,7 +124,7 @@ def test_memory_that_was_executable_already_ends_no_search() -> None:
     event = refused_anonymous(told)
     told.call("mprotect", NEW, PAGE, RX)
     told.exit(code=1)
-    assert told.amendment(event).ladder is None
+    assert told.amendment(event).fallback is None
 
 
 def test_memory_of_another_size_serves_another_purpose() -> None:
@@ -154,13 +154,13 @@ def test_much_later_is_another_story() -> None:
     memfd(told, NEW, RX)
     memfd(told, OTHER, RW)
     told.exit(code=1)
-    assert told.amendment(event).ladder is None
+    assert told.amendment(event).fallback is None
 
 
 def test_the_same_way_again_is_no_further_way() -> None:
     told = Told()
     first, again = refused_anonymous(told), refused_anonymous(told)
-    assert told.story.ladder_of(again) is None
+    assert told.replay.fallback_of(again) is None
     code = memfd(told, NEW, RX)
     memfd(told, OTHER, RW)
     assert ways(told.amendment(first)) == [(first.n, "mdwe"), (code.n, None)]
@@ -170,10 +170,10 @@ def test_the_same_way_again_is_no_further_way() -> None:
 def test_a_further_way_is_known_at_once() -> None:
     told = Told()
     first = refused_anonymous(told)
-    assert told.story.ladder_of(first) is None
+    assert told.replay.fallback_of(first) is None
     second = refused_file(told, "/tmp")
-    ladder = told.story.ladder_of(second)
-    assert ladder is not None and [rung.way for rung in ladder.rungs] == [
+    fallback = told.replay.fallback_of(second)
+    assert fallback is not None and [attempt.way for attempt in fallback.attempts] == [
         "memory writable and executable at once",
         "a file in /tmp mapped executable",
     ]
@@ -208,7 +208,7 @@ def test_another_program_in_the_same_thread_searches_anew() -> None:
     memfd(told, NEW, RX)
     memfd(told, OTHER, RW)
     told.exit(code=1)
-    assert told.amendment(event).ladder is None
+    assert told.amendment(event).fallback is None
 
 
 def test_a_memfd_that_is_refused_belongs_to_the_search_but_starts_none() -> None:
@@ -218,9 +218,9 @@ def test_a_memfd_that_is_refused_belongs_to_the_search_but_starts_none() -> None
     first = refused_anonymous(told)
     told.call("memfd_create", 0, 0x10, result=EACCES, probe=Probe(100, status={"Seccomp": "0"}))
     assert told.last.outcome == "refused"
-    ladder = told.story.ladder_of(told.last)
-    assert ladder is not None and [rung.n for rung in ladder.rungs] == [first.n, told.last.n]
-    assert told.story.ladder_of(alone) is None
+    fallback = told.replay.fallback_of(told.last)
+    assert fallback is not None and [attempt.n for attempt in fallback.attempts] == [first.n, told.last.n]
+    assert told.replay.fallback_of(alone) is None
 
 
 def test_a_stack_is_wanted_for_another_purpose() -> None:
@@ -239,4 +239,4 @@ def test_read_only_memory_is_no_attempt() -> None:
     told = Told()
     refused_anonymous(told)
     told.call("mmap", 0, PAGE, R, PRIVATE, 3, result=EACCES, probe=Probe(100, status={"Seccomp": "0"}))
-    assert told.story.ladder_of(told.last) is None
+    assert told.replay.fallback_of(told.last) is None

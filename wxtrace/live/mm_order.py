@@ -15,13 +15,13 @@ from wxtrace.live.procfs import stands_still
 from wxtrace.live.task import Space, Task
 from wxtrace.model.syscalls.row import EVERYTHING, Range
 
-__all__ = ["PATIENCE", "Gate"]
+__all__ = ["PATIENCE", "MmOrder"]
 
 PATIENCE = 0.05
 """Seconds after which a holder is passed by, and its space read again."""
 
 
-class Gate:
+class MmOrder:
     """Who may go into the kernel. Only bookkeeping: the caller resumes what is let through.
 
     `one_at_a_time`: however little two calls have to do with each other; for whoever compares whole maps.
