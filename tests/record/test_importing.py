@@ -231,6 +231,19 @@ def test_what_is_no_json_is_told_with_its_place(data: bytes, expected: str) -> N
     assert "at character" in said
 
 
+@pytest.mark.parametrize(
+    ("tail", "from_its_end", "expected"),
+    [
+        (b'{"b": [1, 2', 0, "it ends in the middle"),
+        (b'{"b": "cut', 4, "it ends in the middle"),
+        (b'{"b": wrong}}', 7, "Expecting value"),
+    ],
+)
+def test_a_fault_behind_other_members_is_told_with_its_own_place(tail: bytes, from_its_end: int, expected: str) -> None:
+    text = b'{"schema": "wxtrace-timeline/1", "extra": ' + tail
+    assert fault(text) == "run.json: %s, at character %d" % (expected, len(text) - from_its_end)
+
+
 def test_an_endless_value_is_not_read_to_its_end() -> None:
     class Endless(io.RawIOBase):
         given = 0

@@ -105,7 +105,9 @@ class _Window:
                     self.fail("one value of more than %d characters" % MOST_VALUE)
                 if not self._more():
                     self._at = error.pos
-                    self.fail("it ends in the middle" if error.pos >= len(self._text) else error.msg)
+                    # What is wrong with a text that nothing closes is that there is no more of it.
+                    cut = error.pos >= len(self._text) or error.msg.startswith("Unterminated string")
+                    self.fail("it ends in the middle" if cut else error.msg)
             except RecursionError:
                 self.fail("values are nested too deeply")
             except ValueError as error:
@@ -135,11 +137,14 @@ class _Window:
         except UnicodeDecodeError:
             self._at = len(self._text)
             self.fail("it is not UTF-8 text")
-        self._ended = not data
+        if not data:
+            # The window stays where it is: what was found in it is told by its place.
+            self._ended = True
+            return False
         self._passed += self._at
         self._text = self._text[self._at :] + text
         self._at = 0
-        return not self._ended
+        return True
 
 
 def decode(text: str) -> Any:
