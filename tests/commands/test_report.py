@@ -121,6 +121,18 @@ def test_what_was_hidden_is_said() -> None:
     assert Redaction().told() == "nothing: no user, host or secret was recognised"
 
 
+def test_an_address_hides_a_user_and_a_host_and_is_hidden_once() -> None:
+    redaction = Redaction()
+    text = "http://bobby:s3cret@x.example/y and carol@y.example"
+    redaction.learn(text)
+    hidden = redaction.apply(redaction.apply(text))
+
+    assert hidden == "http://USER@HOST/y and USER@HOST"
+    assert redaction.told() == (
+        "users and home folders, 2 times, as USER; hosts, 2 times, as HOST; secrets, 1 time, as SECRET"
+    )
+
+
 @pytest.mark.trace
 def test_no_name_is_left_in_a_redacted_timeline(
     program: Callable[..., Path], environment: Environment, tmp_path: Path

@@ -72,7 +72,7 @@ _SECRETS = (
     re.compile(r"(Authorization:\s*\w+\s+|\bBearer\s+(?=\S{16}))(?!SECRET\b)([\w.+/=~-]{6,})", re.IGNORECASE),
     re.compile(r"((?<![\w-])-u\s+[^\s:]+:)(?!SECRET\b)(\S+)"),
 )
-_USER_INFO = re.compile(r"([a-z][\w+.-]*://)(?!SECRET@)[^\s/@]+@", re.IGNORECASE)
+_USER_INFO = re.compile(r"([a-z][\w+.-]*://)(?!(?:SECRET|USER)@)[^\s/@]+@", re.IGNORECASE)
 _LOGIN = re.compile(r"(?:[a-z][\w+.-]*://|(?<![\w-])-u\s+)([^\s/@:]+)(?=:[^\s@]+|@)", re.IGNORECASE)
 _MAIL = re.compile(
     r"(?<![\w.])[\w.+%-]+@(?:[\w-]+\.)+(?!(?:service|slice|scope|socket|mount|target|so)\b)[a-z]{2,}\b", re.IGNORECASE
@@ -169,15 +169,15 @@ class Redaction:
             steps.append(self._step(r"(?<![^\W_])%s(?![^\W_])" % re.escape(secret), _SECRET, _SECRET))
         for secret_in in _SECRETS:
             steps.append(self._step(secret_in.pattern, r"\1" + _SECRET, _SECRET))
-        steps.append(self._step(_TOKENS.pattern, _SECRET, _SECRET, 0))
+        steps.append(self._step(_TOKENS.pattern, _SECRET, _SECRET, flags=0))
         steps.append(self._step(_USER_INFO.pattern, r"\1%s@" % _SECRET, _SECRET))
-        steps.append(self._step(_MAIL.pattern, "%s@%s" % (_USER, _HOST), _USER))
+        steps.append(self._step(_MAIL.pattern, "%s@%s" % (_USER, _HOST), _USER, _HOST))
         for home in sorted(self._homes, key=len, reverse=True):
-            steps.append(self._step(r"(?<![\w/])%s(?![\w.-])" % re.escape(home), "/home/" + _USER, _USER, 0))
+            steps.append(self._step(r"(?<![\w/])%s(?![\w.-])" % re.escape(home), "/home/" + _USER, _USER, flags=0))
         steps.append(self._people)
         for name in sorted(self._names, key=len, reverse=True):
             if len(name) >= _SHORTEST:
-                steps.append(self._step(_alone(name), _USER, _USER, 0))
+                steps.append(self._step(_alone(name), _USER, _USER, flags=0))
         if self._domain.count("."):
             steps.append(self._step(r"(?<![\w.-])(?:[\w-]+\.)*%s(?![\w-])" % re.escape(self._domain), _HOST, _HOST))
         for host in sorted(self._hosts, key=len, reverse=True):
@@ -189,12 +189,13 @@ class Redaction:
                 steps.append(self._step(_alone(host) + r"(?:\.[a-z][\w-]*)*", _HOST, _HOST))
         return steps
 
-    def _step(self, pattern: str, by: str, kind: str, flags: int = re.IGNORECASE) -> Callable[[str], str]:
+    def _step(self, pattern: str, by: str, *kinds: str, flags: int = re.IGNORECASE) -> Callable[[str], str]:
         search = re.compile(pattern, flags)
 
         def step(text: str) -> str:
             text, count = search.subn(by, text)
-            self._counts[kind] += count
+            for kind in kinds:
+                self._counts[kind] += count
             return text
 
         return step
