@@ -109,7 +109,7 @@ def test_nothing_to_compare_is_no_success(tmp_path: Path, capsys: pytest.Capture
         ("cause", lambda timeline: refused(timeline)["diagnosis"].update(cause="mseal")),
         ("fixes", lambda timeline: refused(timeline)["diagnosis"].update(fixes=[])),
         ("diagnosis", lambda timeline: refused(timeline).update(diagnosis=None)),
-        ("diagnosis.ladder", lambda timeline: refused(timeline)["diagnosis"].update(fallback=None)),
+        ("diagnosis.ladder", lambda timeline: refused(timeline)["diagnosis"].update(ladder=None)),
         ("touched", lambda timeline: refused(timeline)["touched"].clear()),
         ("events.errno", lambda timeline: refused(timeline).update(errno="EPERM")),
         ("events", lambda timeline: timeline["events"].pop()),
