@@ -20,7 +20,7 @@ from wxtrace.model.replay import Replay
 from wxtrace.model.run_view import MapView, RunView
 from wxtrace.model.space import AddressSpace
 from wxtrace.printable import printable
-from wxtrace.record.journal import JournalReader, Place, call_at
+from wxtrace.record.journal import NEITHER, JournalReader, Place, call_at
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.record.opening import ENDS_EARLY
 from wxtrace.tui.columns import Columns
@@ -107,7 +107,7 @@ class Index:
         self._facts = None
         if not self._follow and not self.complete:
             if not self._reader.opened:
-                raise RecordError("%s is not a wxtrace journal" % self.name)
+                raise RecordError(NEITHER % self.name)
             self._end(self._reader.cut or ENDS_EARLY)
         return count > 0
 

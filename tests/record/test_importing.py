@@ -307,5 +307,5 @@ def test_a_record_is_known_by_how_it_begins(tmp_path: Path) -> None:
 def test_what_is_neither_is_told(tmp_path: Path) -> None:
     path = tmp_path / "holiday.jpg"
     path.write_bytes(b"\xff\xd8\xff" * 100)
-    with open_record(str(path)) as record, pytest.raises(RecordError, match="is not a wxtrace journal"):
+    with open_record(str(path)) as record, pytest.raises(RecordError, match="is neither a wxtrace journal nor a"):
         list(record.shown())

@@ -344,14 +344,19 @@ def test_a_cut_is_told_by_the_byte_where_the_frame_began() -> None:
 
 @pytest.mark.parametrize("cut", range(len(MAGIC)))
 def test_a_file_without_a_whole_magic_is_no_journal(cut: int) -> None:
-    with pytest.raises(RecordError, match=r"run\.wxt is not a wxtrace journal"):
+    with pytest.raises(RecordError, match=r"run\.wxt is neither a wxtrace journal nor a timeline"):
         read(SAMPLE[:cut])
 
 
-@pytest.mark.parametrize("at", range(len(MAGIC)))
+@pytest.mark.parametrize("at", range(MAGIC.index(b"2")))
 def test_a_file_with_another_magic_is_no_journal(at: int) -> None:
-    with pytest.raises(RecordError, match=r"run\.wxt is not a wxtrace journal"):
+    with pytest.raises(RecordError, match=r"run\.wxt is neither a wxtrace journal nor a timeline"):
         read(SAMPLE[:at] + b"?" + SAMPLE[at + 1 :])
+
+
+def test_a_journal_of_another_version_is_called_so() -> None:
+    with pytest.raises(RecordError, match=r"run\.wxt is a wxtrace journal of another version"):
+        read(SAMPLE.replace(b"/2\n", b"/3\n", 1))
 
 
 @pytest.mark.parametrize("bits", [0x01, 0x80, 0xFF])

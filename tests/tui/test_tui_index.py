@@ -115,9 +115,9 @@ def test_a_damaged_journal_says_where(refused: Recorded, journal: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"hello", "is not a wxtrace journal"),
-        (b"hello" * 99, "is not a wxtrace journal"),
-        (b"", "is not a wxtrace journal"),
+        (b"hello", "is neither a wxtrace journal nor a timeline"),
+        (b"hello" * 99, "is neither a wxtrace journal nor a timeline"),
+        (b"", "is neither a wxtrace journal nor a timeline"),
         (journal_format.MAGIC, "holds no run"),
     ],
 )

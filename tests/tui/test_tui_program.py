@@ -240,7 +240,7 @@ def test_a_program_that_cannot_be_started_is_one_sentence(window: Window) -> Non
 def test_a_file_that_is_no_record_is_one_sentence(window: Window) -> None:
     window.type("wxtrace view /etc/passwd; echo status=$?", "Enter")
 
-    assert "wxtrace: /etc/passwd is not a wxtrace journal" in window.wait("^status=125")
+    assert "wxtrace: /etc/passwd is neither a wxtrace journal nor a timeline" in window.wait("^status=125")
 
 
 def test_without_a_terminal_it_says_what_works(environment: Dict[str, str]) -> None:

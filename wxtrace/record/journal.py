@@ -29,10 +29,24 @@ from wxtrace.record.codec import fact_from_json, fact_to_json
 from wxtrace.record.journalbytes import JournalBytes, Readable
 from wxtrace.record.jsonstream import decode
 
-__all__ = ["MAGIC", "Elsewhere", "JournalReader", "JournalWriter", "Place", "Write", "call_at", "plain_head"]
+__all__ = [
+    "MAGIC",
+    "NEITHER",
+    "Elsewhere",
+    "JournalReader",
+    "JournalWriter",
+    "Place",
+    "Write",
+    "call_at",
+    "plain_head",
+]
 
 MAGIC = b"WXTRACE-JOURNAL/2\n"
 _MAGICS = (MAGIC, b"WXTRACE-JOURNAL/1\n")
+_ANY_VERSION = b"WXTRACE-JOURNAL/"
+NEITHER = "%s is neither a wxtrace journal nor a timeline"
+"""Said of what is read as a journal because it does not begin as a timeline does."""
+_NEWER = "%s is a wxtrace journal of another version"
 MAX_FRAME = 64 << 20
 """Bytes; a longer length field is damage, not data."""
 
@@ -276,7 +290,7 @@ class JournalReader:
             yield Lost("the journal is " + self._damage)
             return
         if not self._opened:
-            raise RecordError("%s is not a wxtrace journal" % self._name)
+            raise RecordError(NEITHER % self._name)
         if self.cut is not None:
             yield Lost(self.cut)
 
@@ -297,8 +311,10 @@ class JournalReader:
         if not self._opened:
             if not self._need(len(MAGIC)):
                 return None
-            if self._take(len(MAGIC)) not in _MAGICS:
-                raise RecordError("%s is not a wxtrace journal (or one of a newer version)" % self._name)
+            magic = self._take(len(MAGIC))
+            if magic not in _MAGICS:
+                newer = magic.startswith(_ANY_VERSION)
+                raise RecordError((_NEWER if newer else NEITHER) % self._name)
             self._opened = True
         if self._begun:
             if not self._need(self._begun):
