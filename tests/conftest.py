@@ -26,6 +26,10 @@ WXTRACE = Path(sys.executable).with_name("wxtrace")
 # A busy machine is slow, and that is no fault of the code.
 settings.register_profile("wxtrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("wxtrace")
+# A run in the background of a shell without job control inherits these as ignored, and so would every program
+# a test starts (POSIX shell, 2.11).
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 _VALIDATOR = Draft202012Validator(json.loads(schema_text()))
 
 

@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "model"))
 
 from stories import HOST, MAPS, Told, vma
 
-from wxtrace.commands import page
+from wxtrace.commands import terminal_writer
 from wxtrace.commands.console import Console
 from wxtrace.model.event import Event
 from wxtrace.model.facts import Call, Image, Probe, RunStarted, Seeded, StackRead, StackSampled, TaskStarted
@@ -67,7 +67,7 @@ def test_a_stack_that_could_not_be_read_leaves_no_trace() -> None:
 
 
 def test_a_stack_that_comes_late_has_a_heading_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "HELD_SECONDS", 0.0)
+    monkeypatch.setattr(terminal_writer, "HELD_SECONDS", 0.0)
     shown = Shown()
     block = shown.stream.getvalue()
     rest = shown.stack_comes(FRAMES)[len(block) :]

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from wxtrace.commands import page as module
+from wxtrace.commands import terminal_writer as module
 from wxtrace.commands.terminal_writer import Page
 from wxtrace.explain.wording import caller_texts
 from wxtrace.model.frames import ANONYMOUS, Frame
