@@ -72,6 +72,21 @@ def test_plain_words_stay_as_they_are(text: str) -> None:
     assert inert(text) == text
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("MemoryDenyWriteExecute=no).", "`MemoryDenyWriteExecute=no`)."),
+        ("---p,", "`---p`,"),
+        ("out/hs:", "`out/hs`:"),
+        ("(+0x122f)", "`(+0x122f)`"),
+        ("PR_SET_MDWE", "`PR_SET_MDWE`"),
+        (":/.", "`:/`."),
+    ],
+)
+def test_punctuation_stands_behind_the_code(word: str, expected: str) -> None:
+    assert inert(word) == expected
+
+
 def test_a_fence_is_longer_than_any_in_it() -> None:
     text = "```\n@octocat\n````"
     (token,) = MarkdownIt("commonmark").parse(code_block(text))

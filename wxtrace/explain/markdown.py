@@ -19,11 +19,12 @@ _PLAIN = re.compile(r"[(\"']*(?:-?[^\W_]+(?:-[^\W_]+|['’][^\W_]+|(?<=\d)\.(?=\
 # A commit by its number, an issue as GH-1 or in a tracker that is linked to.
 _REFERENCE = re.compile(r"[0-9a-f]{7,}|[a-z][a-z0-9]*-\d+", re.IGNORECASE)
 _EDGES = "()\"',;:.?%…"
+_BEHIND = ".,;:"
 
 
 def inert(text: str) -> str:
     """Words that mean themselves; every other one in a code span."""
-    return " ".join(word if _is_plain(word) else code_span(word) for word in text.split(" "))
+    return " ".join(word if _is_plain(word) else _in_code(word) for word in text.split(" "))
 
 
 def code_span(text: str) -> str:
@@ -58,6 +59,12 @@ def markdown_lines(blocks: Iterable[Block]) -> Iterator[str]:
 
 def _is_plain(word: str) -> bool:
     return _PLAIN.fullmatch(word) is not None and _REFERENCE.fullmatch(word.strip(_EDGES)) is None
+
+
+def _in_code(word: str) -> str:
+    """In a code span, and the punctuation of the sentence behind it: what is copied from there is the word."""
+    core = word.rstrip(_BEHIND if "(" in word else _BEHIND + ")")
+    return code_span(core) + word[len(core) :] if core else code_span(word)
 
 
 def _longest_run(text: str) -> int:
