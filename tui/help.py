@@ -46,7 +46,9 @@ _MOVING = (
     ("↑ ↓ j k", "move"),
     ("PgUp PgDn", "a screenful"),
     ("g G", "first, last"),
-    ("Enter", "list: unfold a row, or go to the why pane · why: jump to the event · map: history of the region"),
+    ("Enter", "in the list: unfold a row, or go to the why pane"),
+    ("", "in the why pane: jump to the event"),
+    ("", "in the map: history of the region"),
     ("Esc", "leave a filter, a dialog"),
     ("Ctrl-]", "leave the program's terminal"),
     ("Ctrl-P", "command palette: every command by name"),
@@ -59,7 +61,8 @@ _MARKS = (
     ("!", "a fault; in the map: what a refused call aimed at"),
     ("+ − ~", "in the map: new, gone, changed by this event"),
     ("=", "in the map: sealed (mseal)"),
-    ("H S A F C M", "in the map: heap, stack, anonymous, file, file written to, memfd"),
+    ("H S A F", "in the map: heap, stack, anonymous, file"),
+    ("C M", "in the map: file written to, memfd"),
 )
 
 

@@ -16,7 +16,8 @@ from tui.screen_kit import NEW, settled, shown, until_shown
 from wxtrace.record.journalbytes import JournalBytes
 from wxtrace.tui import exporting
 from wxtrace.tui.app import TraceApp
-from wxtrace.tui.help import KEYS
+from wxtrace.tui.help import KEYS, help_lines
+from wxtrace.tui.pane import LinePane
 
 Screen = Callable[..., None]
 
@@ -396,5 +397,14 @@ def test_a_jump_to_what_the_filter_hides_lists_all_again(screen: Screen) -> None
         await press(app, pilot, "n")
         assert app.events.selected == app.index.columns.alarms[1]
         assert "The filter hid that event" in shown(app)
+
+    screen(act)
+
+
+def test_no_line_of_the_help_is_cut_on_the_narrowest_screen(screen: Screen) -> None:
+    async def act(app: TraceApp, pilot: Any) -> None:
+        await press(app, pilot, "question_mark")
+        room = app.screen.query_one(LinePane).size.width
+        assert [line.text for line in help_lines() if len(line.text) > room] == []
 
     screen(act)
