@@ -341,7 +341,11 @@ class Console:
                 "%s were not kept: the journal had reached its limit" % plural(replay.dropped, "ordinary call")
             )
         quiet = (Outcome.FAILED, Outcome.PROBE, Outcome.UNFINISHED)
-        counted = ["%d %s" % (self._outcomes[outcome], outcome) for outcome in quiet if self._outcomes[outcome]]
+        counted = [
+            plural(count, outcome, "probes" if outcome is Outcome.PROBE else outcome)
+            for outcome in quiet
+            if (count := self._outcomes[outcome])
+        ]
         processes = plural(len(replay.processes), "process", "processes")
         self._own_line(
             "%s in %s, %.2f s%s%s"
