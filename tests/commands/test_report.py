@@ -118,7 +118,7 @@ def test_what_was_hidden_is_said() -> None:
     redaction.apply(text)
 
     assert redaction.told() == "users and home folders, 2 times, as USER; secrets, 1 time, as SECRET"
-    assert Redaction().told() == "nothing: no user, host or secret was recognised"
+    assert Redaction().told() == "nothing (no user, host or secret was recognised)"
 
 
 def test_an_address_hides_a_user_and_a_host_and_is_hidden_once() -> None:

@@ -161,7 +161,7 @@ class Redaction:
             for word, what in names
             if self._counts[word]
         ]
-        return "; ".join(parts) if parts else "nothing: no user, host or secret was recognised"
+        return "; ".join(parts) if parts else "nothing (no user, host or secret was recognised)"
 
     def _made_steps(self) -> List[Callable[[str], str]]:
         steps: List[Callable[[str], str]] = []

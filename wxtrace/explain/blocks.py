@@ -46,7 +46,7 @@ def event_blocks(document: Document, times: int = 1) -> Iterator[Block]:
     cause = document.cause
     if cause is not None:
         yield Item("why", document.why)
-        by = " by %s" % cause.by if cause.by else ""
+        by = ", refused by %s" % cause.by if cause.by else ""
         yield Item("cause", "%s%s, %s" % (cause.id, by, cause.confidence))
     yield Item("who", document.who.name + (", %d times" % times if times > 1 else ""))
     for text in caller_texts(document.caller, _MOST_CALLERS):
