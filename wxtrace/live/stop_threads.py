@@ -58,7 +58,7 @@ class ThreadStop:
         self._parked[task.tid] = (task, signal)
 
     def drop(self, task: Task) -> None:
-        """`task` died, sits in a group stop or stands at the gate: nobody waits for it."""
+        """`task` died, sits in a group stop or waits its turn (MmOrder): nobody waits for it."""
         self._running.discard(task.tid)
         self._parked.pop(task.tid, None)
 
@@ -136,7 +136,7 @@ class ThreadStops:
             parent.thread_stop.join(child)
 
     def need_not_wait_for(self, task: Task) -> None:
-        """It sits in a group stop, or stands at the gate."""
+        """It sits in a group stop, or waits its turn (MmOrder)."""
         if task.thread_stop is not None and not self._answered_late(task):
             task.thread_stop.drop(task)
             self._check(task.thread_stop)

@@ -23,7 +23,7 @@ _with_open_maps: Dict[Space, None] = {}
 
 
 class Space:
-    """One mm: who uses it, and whose map-changing calls are in flight (see gate.py)."""
+    """One mm: who uses it, and whose map-changing calls are in flight (see mm_order.py)."""
 
     __slots__ = ("brk", "holders", "id", "library", "maps", "passed", "queue", "stale", "unknown_to_forks", "users")
 

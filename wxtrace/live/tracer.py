@@ -216,7 +216,7 @@ class Tracer:
         binds_siblings = installs_filter(abi, number, args)
         if binds_siblings is not None and result >= 0:
             self._full(task, "it installed a seccomp filter")
-        self._release_from_gate(task)
+        self._leave_mm_order(task)
         if self.thread_stops:
             self.thread_stops.came_back(task, bound_siblings(abi, number, args, result))
         self.resume(task)
@@ -226,7 +226,7 @@ class Tracer:
             task.full = True
             self.recorder.fact(ModeChanged(task.tid, "full", why))
 
-    def _release_from_gate(self, task: Task) -> None:
+    def _leave_mm_order(self, task: Task) -> None:
         if task in task.space.holders or task.waiting or task in task.space.passed:
             for freed in self.mm_order.leave(task, task.space):
                 self.resume(freed)
@@ -251,7 +251,7 @@ class Tracer:
         if tid not in self.tasks:
             child = self.lifecycle.born(task, event, tid)
             self.thread_stops.joined_by(task, child)
-        self._release_from_gate(task)
+        self._leave_mm_order(task)
         early = self._early.pop(tid, None)
         self._no_longer_forks(task)
         if early is not None:
@@ -290,7 +290,7 @@ class Tracer:
         self.inquiries.forget(task)
         if self._hot is not None:
             self._hot.forget(task.tid)
-        self._release_from_gate(task)
+        self._leave_mm_order(task)
         self._no_longer_forks(task)
 
     def _undo_interrupt(self, task: Task) -> None:
@@ -356,7 +356,7 @@ class Tracer:
         self.thread_stops.let_all_go()
         for task in list(self.tasks.values()):
             if task.waiting:
-                self._release_from_gate(task)
+                self._leave_mm_order(task)
                 self.resume(task)
         settle(self.tasks.values, self._dispatch)
         if self._interruptions is not None:

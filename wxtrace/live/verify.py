@@ -42,7 +42,7 @@ class Verifier:
         recorder.watch = self._feed
 
     def check(self, task: Task, call: str, ranges: Sequence[Range]) -> None:
-        """Compare this task's space now. Its other threads are held at the gate, so nothing is in flight."""
+        """Compare this task's space now. Its other threads wait their turn (MmOrder): nothing is in flight."""
         space = self._replay.space_of(task.tid)
         if space is None or task.space.stale or task.space.in_use_beside(task):
             return

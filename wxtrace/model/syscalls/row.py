@@ -1,4 +1,4 @@
-"""What is known of one system call: a row, from which the filter, the hot path, the gate, the map and the rules work.
+"""What is known of one system call: a row, which filter, hot path, order of calls, map and rules work from.
 
 A row is complete where the call is (each call's file); nothing about a call stands elsewhere.
 """
