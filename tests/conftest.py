@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
@@ -108,11 +110,16 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Dict[str, str]:
-    """The tests' environment with a state folder, and one for temporary files, of its own."""
-    (tmp_path / "temporary").mkdir()
-    folders = {"XDG_STATE_HOME": str(tmp_path / "state"), "TMPDIR": str(tmp_path / "temporary")}
-    return {**os.environ, **folders, "NO_COLOR": "1"}
+def environment(tmp_path: Path) -> Iterator[Dict[str, str]]:
+    """The tests' environment with a state folder, and one for temporary files, of its own.
+
+    The latter has a short name: programs (chromium) put sockets into it, whose paths end at 108 bytes (unix(7)).
+    """
+    temporary = tempfile.mkdtemp(prefix="wx-")
+    folders = {"XDG_STATE_HOME": str(tmp_path / "state"), "TMPDIR": temporary}
+    yield {**os.environ, **folders, "NO_COLOR": "1"}
+    # What a test leaves running may still write there.
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.fixture
