@@ -53,6 +53,8 @@ def wine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     inside = root / folder.name if narrow else folder
     subprocess.run([compiler, "-O1", "-o", str(inside / "mytool.exe"), "mytool.c"], cwd=folder, check=True)
     environment = {**os.environ, "HOME": str(home), "WINEPREFIX": str(home / "prefix"), "WINEDEBUG": "-all"}
+    # The tests' own folder for temporary files does not exist in that root, and the server makes its socket there.
+    environment["TMPDIR"] = "/tmp"
     environment["WINEARCH"] = "win32" if narrow else "win64"
     environment.pop("DISPLAY", None)
     mounts = [root / "proc", root / "dev"] if narrow else []
