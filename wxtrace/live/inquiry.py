@@ -21,6 +21,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, Generator, List, NamedTuple, Optional, Tuple
 
+from wxtrace.live.grandchild import Grandchild, start_grandchild
 from wxtrace.live.procfs import process_state
 from wxtrace.live.ptrace import TaskGone
 from wxtrace.live.recorder import Recorder
@@ -71,10 +72,8 @@ class Inquiries:
         # Whether the first of the queue was sent.
         self._sent = False
         self._slept = self._since = self._looked = 0.0
-        self._channel: Optional[socket.socket] = None
+        self._helper: Optional[Grandchild] = None
         self._received = bytearray()
-        self._pid = 0
-        self._pidfd = -1
         self._starts = 0
         self._told = False
 
@@ -150,9 +149,9 @@ class Inquiries:
         self._sent = True
         self._slept, self._since = 0.0, time.monotonic()
         self._looked = self._since
-        if self._channel is None and not self._start():
+        if self._helper is None and not self._start():
             return
-        assert self._channel is not None
+        assert self._helper is not None
         # Not at the start: most programs are refused nothing.
         import pickle
 
@@ -160,7 +159,7 @@ class Inquiries:
         descriptors: List[int] = []
         try:
             descriptors += [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in question.files]
-            socket.send_fds(self._channel, [_LENGTH.pack(len(data)), data], descriptors)
+            socket.send_fds(self._helper.channel, [_LENGTH.pack(len(data)), data], descriptors)
         except OSError:
             self._abandon()
         finally:
@@ -169,11 +168,11 @@ class Inquiries:
 
     def _answer(self) -> Optional[Tuple[Any]]:
         """The whole answer, once it has come; (None,) when none will come."""
-        if self._channel is None:
+        if self._helper is None:
             return (None,)
         try:
             while True:
-                part = self._channel.recv(_CHUNK)
+                part = self._helper.channel.recv(_CHUNK)
                 if not part:
                     self._abandon()
                     return (None,)
@@ -195,8 +194,9 @@ class Inquiries:
         return (answer,)
 
     def _given_up(self) -> bool:
+        assert self._helper is not None
         now = time.monotonic()
-        if process_state(self._pid) != "R":
+        if process_state(self._helper.pid) != "R":
             self._slept += now - self._looked
         self._looked = now
         if self._slept <= PATIENCE and now - self._since <= MOST_PATIENCE:
@@ -214,23 +214,14 @@ class Inquiries:
             return False
         self._starts += 1
         try:
-            self._pid = _fork_helper(theirs)
+            self._helper = start_grandchild(ours, theirs, _fork_helper)
         except OSError as error:
-            ours.close()
             self._say_why_not(error)
             return False
-        finally:
-            theirs.close()
         # Whatever comes breaks the tracer's wait.
         fcntl.fcntl(ours, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(ours, fcntl.F_SETSIG, signal.SIGUSR1)
         fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK | fcntl.FASYNC)
-        self._channel = ours
-        try:
-            self._pidfd = os.pidfd_open(self._pid)
-        except OSError:
-            # Some containers' filters do not know the call. It ends by itself when its socket is closed.
-            self._pidfd = -1
         return True
 
     def _say_why_not(self, error: OSError) -> None:
@@ -241,38 +232,18 @@ class Inquiries:
 
     def _abandon(self) -> None:
         self._received.clear()
-        if self._channel is None:
-            return
-        self._channel.close()
-        self._channel = None
-        if self._pidfd >= 0:
-            try:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            except OSError:
-                pass
-            os.close(self._pidfd)
-            self._pidfd = -1
+        if self._helper is not None:
+            self._helper.kill()
+            self._helper = None
 
 
 def _fork_helper(channel: socket.socket) -> int:
-    """The pid of a process that answers on `channel`. Raises OSError when there is none."""
-    told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            pid = os.fork()
-            if pid == 0:
-                _serve(channel)
-            os.write(tell, b"%d" % pid)
-        finally:
-            os._exit(0)
-    os.close(tell)
-    os.waitpid(child, 0)
-    text = os.read(told, 32)
-    os.close(told)
-    if not text:
-        raise ChildProcessError("the helper process could not be started")
-    return int(text)
+    pid = os.fork()
+    if pid == 0:
+        _serve(channel)
+        # What comes after is the tracer's.
+        os._exit(0)
+    return pid
 
 
 def _serve(channel: socket.socket) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Deque, Dict, Generator, List, NamedTuple, Optional
 from wxtrace.channel import receive
 from wxtrace.live.arch import thread_state
 from wxtrace.live.arch.registers import registers
+from wxtrace.live.grandchild import Grandchild, start_grandchild
 from wxtrace.live.inquiry import Question
 from wxtrace.live.ptrace import TaskGone
 from wxtrace.live.recorder import Recorder
@@ -62,8 +63,7 @@ class Unwinder:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._channel: Optional[socket.socket] = None
-        self._pidfd = -1
+        self._process: Optional[Grandchild] = None
         self._starts = 0
         self._job = 0
         self._pending: Dict[int, _Pending] = {}
@@ -83,7 +83,7 @@ class Unwinder:
         """
         if len(self._pending) >= MOST_PENDING or self._recorder.journal.full or not self._affordable():
             return False
-        if self._channel is None and self._starts >= MOST_STARTS:
+        if self._process is None and self._starts >= MOST_STARTS:
             return False
         try:
             state = thread_state(registers(task.tid))
@@ -104,8 +104,8 @@ class Unwinder:
     def collect(self) -> None:
         """Send what was sampled, and write down what has come back. Never waits."""
         self._send()
-        while self._channel is not None:
-            data = receive(self._channel, _REPLY_BYTES)
+        while self._process is not None:
+            data = receive(self._process.channel, _REPLY_BYTES)
             if data is None:
                 break
             if not data:
@@ -120,13 +120,13 @@ class Unwinder:
         """The end of the run: wait a little for what is still being unwound."""
         self._send()
         deadline = time.monotonic() + LAST_PATIENCE
-        while self._pending and self._channel is not None:
+        while self._pending and self._process is not None:
             left = deadline - time.monotonic()
             if left <= 0:
                 break
-            self._channel.settimeout(left)
+            self._process.channel.settimeout(left)
             try:
-                data = self._channel.recv(_REPLY_BYTES)
+                data = self._process.channel.recv(_REPLY_BYTES)
             except OSError:
                 break
             if not data:
@@ -137,13 +137,13 @@ class Unwinder:
     def _send(self) -> None:
         """Not at the stop: starting a process takes milliseconds, and the thread that was refused has been let go."""
         while self._unsent:
-            if self._channel is None and not self._start():
+            if self._process is None and not self._start():
                 self._give_up()
                 return
-            assert self._channel is not None
+            assert self._process is not None
             message, root = self._unsent[0]
             try:
-                socket.send_fds(self._channel, [message], root)
+                socket.send_fds(self._process.channel, [message], root)
             except BlockingIOError:
                 return
             except OSError:
@@ -168,18 +168,9 @@ class Unwinder:
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         try:
-            pid = _start_grandchild(theirs)
+            self._process = start_grandchild(ours, theirs, _spawn)
         except OSError:
-            ours.close()
             return False
-        finally:
-            theirs.close()
-        self._channel = ours
-        try:
-            self._pidfd = os.pidfd_open(pid)
-        except OSError:
-            # Some containers' filters do not know the call. The process ends by itself when its socket is closed.
-            self._pidfd = -1
         return True
 
     def _answer(self, data: bytes) -> None:
@@ -202,45 +193,21 @@ class Unwinder:
         self._pending.clear()
         while self._unsent:
             self._unsent.popleft().close()
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
-            if self._pidfd >= 0:
-                try:
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-                except OSError:
-                    pass
-                os.close(self._pidfd)
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
 
 
-def _start_grandchild(channel: socket.socket) -> int:
-    """The pid of a process whose standard input is `channel`. Raises OSError when there is none.
-
-    No child of ours: the tracer waits for its children, of which the last one has gone when all is over.
-    """
+def _spawn(channel: socket.socket) -> int:
     # elfutils asks the servers named there for what it does not find, and the network decides how long it takes.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DEBUGINFOD_")}
-    told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            pid = os.posix_spawn(
-                sys.executable,
-                [sys.executable, "-c", _START, *sys.path],
-                environment,
-                file_actions=[(os.POSIX_SPAWN_DUP2, channel.fileno(), 0)],
-                setsigdef=[signal.SIGALRM, signal.SIGUSR1, signal.SIGHUP],
-            )
-            os.write(tell, b"%d" % pid)
-        finally:
-            os._exit(0)
-    os.close(tell)
-    os.waitpid(child, 0)
-    pid_text = os.read(told, 32)
-    os.close(told)
-    if not pid_text:
-        raise ChildProcessError("the unwinding process could not be started")
-    return int(pid_text)
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-c", _START, *sys.path],
+        environment,
+        file_actions=[(os.POSIX_SPAWN_DUP2, channel.fileno(), 0)],
+        setsigdef=[signal.SIGALRM, signal.SIGUSR1, signal.SIGHUP],
+    )
 
 
 def _frame(entry: List[Any]) -> Frame:
