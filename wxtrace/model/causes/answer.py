@@ -178,10 +178,6 @@ class _Named:
         """Whether an entry of this rule names that call."""
         return any(cause.gives(call) is not None for cause in self.causes)
 
-    def may_give(self, call: str, errno: Errno) -> bool:
-        """Whether an entry of this rule promises that errno for that call."""
-        return any(cause.promises(call, errno) for cause in self.causes)
-
 
 class Rule(_Named):
     """One check that the kernel makes of a call as a whole."""
