@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple
 
@@ -41,16 +42,16 @@ def wine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     for tool in needed:
         if shutil.which(tool) is None:
             pytest.skip("%s is not installed" % tool)
-    home, into = folder, []
+    home, inside, into = folder, folder, []
     if narrow:
         root = Path(os.environ.get("WXTRACE_WINE32_ROOT", "/nonexistent"))
         if not (root / ".complete").exists():
             pytest.skip("WXTRACE_WINE32_ROOT names no root with 32-bit Wine")
         into = ["chroot", str(root)]
-        home = Path("/", folder.name)
-        (root / folder.name).mkdir()
+        # Never the name that an interrupted run has left there.
+        inside = Path(tempfile.mkdtemp(prefix="wine-", dir=root))
+        home = Path("/", inside.name)
     (folder / "mytool.c").write_text(WINE_TOOL)
-    inside = root / folder.name if narrow else folder
     subprocess.run([compiler, "-O1", "-o", str(inside / "mytool.exe"), "mytool.c"], cwd=folder, check=True)
     environment = {**os.environ, "HOME": str(home), "WINEPREFIX": str(home / "prefix"), "WINEDEBUG": "-all"}
     # The tests' own folder for temporary files does not exist in that root, and the server makes its socket there.
